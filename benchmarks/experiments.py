@@ -116,6 +116,13 @@ class _StoreKeeper:
     def hold(self) -> None:
         raise AssertionError("nobody pauses it")
 
+    @property
+    def watched(self) -> bool:
+        return False
+
+    def show(self, view: bytes) -> None:
+        raise AssertionError("nobody watches it")
+
     def progress(self, report: Mapping[str, Any]) -> None:
         pass
 

@@ -221,6 +221,9 @@ class Settings(BaseSettings):
         description="Limit of unfinished experiments for each owner. Default: half of "
         "PERDURE_MAX_SIMULATIONS if there are tokens, otherwise all.",
     )
+    max_scenes: int = Field(
+        2, ge=0, description="Limit of processes that draw scenes of experiments; 0 draws none."
+    )
     max_experiment_seconds: float | None = Field(
         None, gt=0, description="Limit of running time of an experiment, in seconds."
     )

@@ -24,6 +24,7 @@ from perdure.drivers.experiments import requirements
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.provisions import Provisions
 from perdure.drivers.experiments.results import ResultStorage
+from perdure.drivers.experiments.scene_renderers import SceneRenderers
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.task_body import BODY as TASK_BODY
 from perdure.drivers.task_provisions import TaskProvisions
@@ -68,11 +69,14 @@ class Worker:
         Where experiments run.
     results
         Stores what experiments wrote, once it is opened.
+    renderers
+        Draw scenes of experiments, for a server.
     """
 
     executor: LocalExecutor
     folders: WorkingFolders
     results: ResultStorage
+    renderers: SceneRenderers
 
 
 @asynccontextmanager
@@ -113,10 +117,14 @@ async def opened_worker(
         folders = WorkingFolders(root, artifacts, isolation)
         results = ResultStorage(store, folders, feed)
         bodies = _bodies(store, settings, registry, folders, results)
+        identity = f"{store.identity}-{secrets.token_hex(4)}" if store.shared else store.identity
+        renderers = SceneRenderers(
+            artifacts, identity, bodies[EXPERIMENT].limits, settings.max_scenes, isolation
+        )
         executor = LocalExecutor(
             store,
             {kind: bodies[kind] for kind in kinds},
-            identity=f"{store.identity}-{secrets.token_hex(4)}" if store.shared else store.identity,
+            identity=identity,
             tags=tags,
             isolation=isolation,
             metrics=metrics,
@@ -125,8 +133,9 @@ async def opened_worker(
         log.info("numerics", fingerprint=registry.numerics.fingerprint)
         try:
             await executor.open()
-            yield Worker(executor, folders, results)
+            yield Worker(executor, folders, results, renderers)
         finally:
+            await renderers.aclose()
             await executor.aclose()
             await results.aclose()
 
@@ -288,6 +297,7 @@ def _bodies(
             waits=not settings.allow_experiments,
             resumes=settings.resume == "always",
             replays=True,
+            shows=True,
             lacks=partial(requirements.lacks, numerics=registry.numerics),
             provide=Provisions(
                 store, folders, settings.max_savepoint_bytes, registry.numerics, results.take

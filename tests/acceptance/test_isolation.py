@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from tests.support.experiment_runs import ended, files, made, put, scripted, send
 from tests.support.other_users import executing, free_ids, needs_root, open_folder
 from tests.support.processes import until_gone
+from tests.support.scenes import GREY, grey_experiment, pixels_of
 from tests.support.server import Server, running
 
 from perdure.settings import Settings
@@ -282,6 +283,20 @@ def test_each_owner_has_an_id_of_its_own(isolated: Isolated) -> None:
         assert one["user"] in isolated.ids
         assert one["groups"] == []
         assert Path(one["home"]).name.startswith(f"owner.{one['user']}.")
+
+
+def test_scenes_are_drawn_by_processes_of_their_owner(isolated: Isolated) -> None:
+    uid = GREY.replace("self.count % 256", "os.getuid() % 256").replace(
+        "import gymnasium", "import os\nimport gymnasium"
+    )
+    experiment = send(isolated.ada, "scene", grey_experiment("nrp.run_loop(1)\n", uid))
+    run = made(isolated.ada, experiment)["id"]
+    picture = isolated.ada.get(f"/runs/{run}/scene")
+    assert picture.status_code == 200, picture.text
+    drawer = set(pixels_of(picture.content).ravel().tolist())
+    assert drawer == {who(isolated.ada)["user"] % 256}
+    assert isolated.bob.get(f"/runs/{run}/scene").status_code == 404
+    put(isolated.ada, run, "stopped")
 
 
 def test_what_a_run_left_in_its_home_is_removed_with_it(isolated: Isolated) -> None:

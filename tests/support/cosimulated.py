@@ -100,6 +100,9 @@ class SmallCoSimulation:
     def set_datapack(self, name: str, engine: str, data: Any) -> None:
         self._sent.append((name, engine, data))
 
+    def scenes(self) -> Mapping[str, Any]:
+        return {}
+
     def snapshot(self) -> Mapping[str, Any]:
         engine = {"sum": self._sum, "generators": self._generators.snapshot()}
         return {"engine": engine, "clock": {"time": self.time_ns, "done": self.done}}
@@ -132,6 +135,8 @@ class MemoryKeeper:
         self.arrivals = 0
         self.asked = 0
         self.held = 0
+        self.watched = False
+        self.views: list[bytes] = []
         self.desired = Control.RUNNING
         self.on_control: Callable[[int], None] = lambda asked: None
         self.before_append: Callable[[int], None] = lambda number: None
@@ -162,6 +167,9 @@ class MemoryKeeper:
     def hold(self) -> None:
         self.held += 1
         self.desired = Control.RUNNING
+
+    def show(self, view: bytes) -> None:
+        self.views.append(view)
 
     def progress(self, report: Mapping[str, Any]) -> None:
         self.reports.append(report)

@@ -61,6 +61,11 @@ class StoreKeeper:
     def hold(self) -> None:
         raise AssertionError("nobody pauses it")
 
+    watched = False
+
+    def show(self, view: bytes) -> None:
+        raise AssertionError("nobody watches it")
+
     def progress(self, report: Mapping[str, Any]) -> None:
         pass
 

@@ -22,6 +22,7 @@ from perdure.api import (
     pruning,
     runs,
     savepoints,
+    scenes,
     service,
     tasks,
 )
@@ -187,6 +188,7 @@ def create_app(
                 *runs.router.routes,
                 *savepoints.router.routes,
                 *experiments.router.routes,
+                *scenes.router.routes,
                 *tasks.router.routes,
                 *networks.router.routes,
                 *(() if page is None else page.router().routes),

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from perdure.api.pruning import kept_for
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.experiments import Experiments
+from perdure.drivers.experiments.scenes import Scenes
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.task_registry import TaskRegistry
@@ -54,7 +55,7 @@ async def opened(
         async with _drivers(
             store, feed, settings, artifacts, registry, metrics, executor, sessions.closing
         ) as drivers:
-            tasks, experiments, broker = drivers
+            tasks, experiments, scenes, broker = drivers
             try:
                 services = AppServices(
                     store=store,
@@ -67,6 +68,7 @@ async def opened(
                     sessions=sessions,
                     tasks=tasks,
                     experiments=experiments,
+                    scenes=scenes,
                     broker=broker,
                     closing=sessions.closing,
                 )
@@ -90,7 +92,7 @@ async def _drivers(
     metrics: Metrics,
     executor: Executor | None,
     closing: asyncio.Event,
-) -> AsyncIterator[tuple[Tasks, Experiments, CeleryExecutor | None]]:
+) -> AsyncIterator[tuple[Tasks, Experiments, Scenes, CeleryExecutor | None]]:
     """Open the drivers of what executors work on.
 
     Once `closing` is set, the runs of a worker opened here are saved and given back, while the server answers
@@ -121,7 +123,8 @@ async def _drivers(
             worker.executor.start()  # now that what a former server left is looked after
             preempting = asyncio.create_task(_preempt(worker, closing))
             stack.callback(preempting.cancel)
-        yield tasks, experiments, broker
+        renderers = None if worker is None else worker.renderers
+        yield tasks, experiments, Scenes(store, artifacts, renderers, settings.max_scenes), broker
 
 
 async def _preempt(worker: Worker, closing: asyncio.Event) -> None:

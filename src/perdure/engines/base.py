@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Asking", "Engine", "Identified", "Modular", "Observable", "State"]
+__all__ = ["Asking", "Engine", "Identified", "Modular", "Observable", "State", "Visible"]
 
 
 @runtime_checkable
@@ -88,6 +88,18 @@ class Observable(Protocol):
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the outputs as they are now; changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Visible(Protocol):
+    """An engine with a scene, of which another process can draw a picture."""
+
+    def scene(self) -> State:
+        """Return a copy of what a picture shows; raise `NotSnapshotable` if there is none.
+
+        It changes nothing.
+        """
         ...
 
 

@@ -64,6 +64,7 @@ PerdureError
 │   ├── TaskNotFound
 │   ├── StepNotFound
 │   ├── SavepointNotFound
+│   ├── SceneNotFound
 │   ├── ExperimentNotFound
 │   ├── ArtifactNotFound
 │   ├── ConfigurationNotFound
@@ -102,6 +103,7 @@ PerdureError
 │   ├── ExperimentExists
 │   ├── FileLost
 │   ├── FileChanged             the file isn't the one the request names            (HTTP 412)
+│   ├── SceneUnavailable
 │   ├── MissingExtra
 │   └── NotSnapshotable
 ├── TooMany                     there is too much of it already                     (HTTP 429)
@@ -109,6 +111,7 @@ PerdureError
 │   ├── EndedRunsExceeded
 │   ├── QuotaExceeded
 │   ├── ResultBytesExceeded
+│   ├── TooManyScenes
 │   └── UserIdsExhausted
 ├── Unavailable                 the service can't answer now, but may later         (HTTP 503)
 │   ├── StoreUnavailable
@@ -225,6 +228,7 @@ from perdure.errors.not_found import (
     RunNotFound,
     SavepointNotFound,
     ScenarioNotFound,
+    SceneNotFound,
     StepNotFound,
     StoreNotFound,
     TaskNotFound,
@@ -252,6 +256,7 @@ from perdure.errors.refused import (
     RunExists,
     RunFinished,
     SavepointNameTaken,
+    SceneUnavailable,
     SlotsTaken,
     StoreClosed,
     StoreInUse,
@@ -271,6 +276,7 @@ from perdure.errors.too_many import (
     QuotaExceeded,
     ResultBytesExceeded,
     TooMany,
+    TooManyScenes,
     UserIdsExhausted,
 )
 from perdure.errors.unavailable import (
@@ -322,15 +328,15 @@ __all__ = [
     "OutputNotFound",
     "PairedImpossible", "PastRead", "PerdureError", "PositionConflict", "QuotaExceeded", "Refused",
     "ReplayMismatch", "ResultBytesExceeded", "ResultsPending", "RunExists", "RunFinished", "RunNotFound",
-    "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "ScriptFailed", "ServerClosing",
-    "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreClosed",
+    "SavepointNameTaken", "SavepointNotFound", "ScenarioNotFound", "SceneNotFound", "SceneUnavailable",
+    "ScriptFailed", "ServerClosing", "SettingsMissing", "SlotsTaken", "StepNotFound", "StoreClosed",
     "StoreInUse", "StoreIsCopy", "StoreLocked", "StoreNotFound", "StoreNotShared",
     "StoreUnavailable",
     "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
-    "TokensMissing", "TooMany", "TriggerOverruled", "TriggerRefused", "Unavailable", "UnknownElement",
-    "UnknownEntity", "UnknownStore", "Unsupported", "UpgradeRefused", "UploadFailed", "UserIdsExhausted",
-    "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "message_of", "nearest", "suggest",
-    "with_article", "writable",
+    "TokensMissing", "TooMany", "TooManyScenes", "TriggerOverruled", "TriggerRefused", "Unavailable",
+    "UnknownElement", "UnknownEntity", "UnknownStore", "Unsupported", "UpgradeRefused", "UploadFailed",
+    "UserIdsExhausted", "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "message_of",
+    "nearest", "suggest", "with_article", "writable",
 ]  # fmt: skip
 
 for _name in __all__:

@@ -55,5 +55,9 @@ class ConfigurationNotFound(NotFound):
     """The run {run!r} has no configuration {number}; it has found {found}."""
 
 
+class SceneNotFound(NotFound):
+    """The run {run!r} has no scene of an engine {engine!r}; list its scenes to see those that exist."""
+
+
 class NoSavepoint(NotFound):
     """The run {run!r} has no intact savepoint to restore from."""

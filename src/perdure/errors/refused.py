@@ -145,6 +145,10 @@ class FileChanged(Refused):
     """The file {path!r} isn't as the request says; read it, then decide."""
 
 
+class SceneUnavailable(Refused):
+    """The scene of {engine!r} can't be drawn: {reason}."""
+
+
 class MissingExtra(Refused):
     """{what} needs the package {package!r}; install it with: pip install 'perdure[{extra}]'."""
 

@@ -27,5 +27,10 @@ class ResultBytesExceeded(TooMany):
     `perdure runs delete`, the largest being {largest}, or raise PERDURE_MAX_RESULT_BYTES."""
 
 
+class TooManyScenes(TooMany):
+    """{limit} scenes are being drawn, and there may not be more; close one, ask again later, or raise
+    PERDURE_MAX_SCENES."""
+
+
 class UserIdsExhausted(TooMany):
     """There is no user id left for {owner!r}: all {count} of PERDURE_RUN_AS have owners; name more."""

@@ -69,6 +69,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     replays
         Whether an attempt with a savepoint first repeats what led to it. Output during the replay is dropped,
         until the body calls `RunContext.arrived`.
+    shows
+        Whether the body shows the run to those who watch it, by `RunContext.show`.
     lacks
         Receives the `Execution.needs` of runs; returns a sentence that says what this process lacks to
         compute them, or an empty text. Such runs are left to other processes. It may block.
@@ -85,6 +87,7 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool = False
     resumes: bool = True
     replays: bool = False
+    shows: bool = False
     lacks: Callable[[str], str] = _lacks_nothing
     provide: Callable[[Run, Execution, Callable[[], bool]], Provision] | None = None
 

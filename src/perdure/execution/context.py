@@ -124,6 +124,18 @@ class RunContext:
         self._link.send(Line(level, text))
 
     @property
+    def watched(self) -> bool:
+        """Whether somebody wants to see the run now, at most four times a second; `show` answers that.
+
+        Only bodies with `Body.shows` are asked.
+        """
+        return self._link.watched
+
+    def show(self, view: bytes) -> None:
+        """Show the run to those who watch it, in a format of the body's own; the latest view counts."""
+        self._link.show(view)
+
+    @property
     def stopping(self) -> bool:
         """Whether an end was requested: a body that doesn't return soon is killed."""
         return self._link.stopping

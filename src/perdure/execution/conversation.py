@@ -20,6 +20,7 @@ from perdure.execution.messages import (
     LoggedSteps,
     ToChild,
     Traced,
+    View,
     framed,
     receive,
 )
@@ -51,6 +52,11 @@ class Conversation:
         Receives the child's output lines.
     provision
         Has the hooks to call at the child's savepoints.
+
+    Attributes
+    ----------
+    views
+        What the child shows of the run. One that comes before the last was taken is dropped.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Conversation:
         self._reader, self._writer = channel
         self._reporter = reporter
         self._arrived, self._save = provision.arrived, provision.save
+        self.views: asyncio.Queue[bytes] = asyncio.Queue(1)
 
     def send(self, message: ToChild) -> None:
         """Send a message to the child, which may have ended.
@@ -113,6 +120,9 @@ class Conversation:
                     self.send(Done(number))
                 case Traced(began, ended):
                     tracing.record("child", began, ended, run=self._run_id)
+                case View(view):
+                    if not self.views.full():
+                        self.views.put_nowait(view)
                 case Line(level, text):
                     await self._reporter.add(text, level)
 

@@ -10,10 +10,10 @@ import threading
 from typing import Any, cast
 
 import perdure.errors
-from perdure.engines.base import Asking, Engine, Modular
+from perdure.engines.base import Asking, Engine, Modular, Visible
 from perdure.engines.json_data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
-from perdure.errors import PerdureError
+from perdure.errors import NotSnapshotable, PerdureError
 from perdure.execution.child import print_by_lines
 from perdure.execution.isolated_engine import MakeEngine, receive, send
 
@@ -79,6 +79,10 @@ def _called(engine: Engine, method: str, argument: Any) -> Any:
             engine.validate(argument)
         case "snapshot":
             return engine.snapshot()
+        case "scene":
+            if not isinstance(engine, Visible):
+                raise NotSnapshotable(what="the engine's scene", reason="it has none")
+            return engine.scene()
         case "restore":
             engine.restore(argument)
         case "warned":

@@ -77,7 +77,7 @@ class GuardedProcess:
         *,
         identity: str,
         limits: ChildLimits,
-        shared: int,
+        shared: int | None = None,
         environment: Mapping[str, str],
         user: User | None = None,
         ids: range = NOBODY,
@@ -88,8 +88,8 @@ class GuardedProcess:
         Parameters
         ----------
         module
-            The module. Its arguments are the file descriptors of its channel and of the shared file, then
-            `arguments`.
+            The module. Its arguments are the file descriptors of its channel and of the shared file, if there
+            is one, then `arguments`.
         identity
             The store's identity, with which a sweep finds processes that a guard left.
         limits
@@ -106,6 +106,7 @@ class GuardedProcess:
             Where it writes, besides a home of its user; they count against the limit of its folders.
         """
         own = () if user is None else (user.home,)
+        files = () if shared is None else (shared,)
         token = secrets.token_hex(8)
         async with AsyncExitStack() as undo:
             with ExitStack() as its:
@@ -115,9 +116,9 @@ class GuardedProcess:
                 errors, its_errors = _pipe(undo, its)
                 # Last, with nothing to await afterwards, so that the process always has an owner.
                 process = start_guard(
-                    ["-m", module, str(its_channel), str(shared), *arguments],
+                    ["-m", module, str(its_channel), *map(str, files), *arguments],
                     control=its_control,
-                    kept=(its_channel, shared),
+                    kept=(its_channel, *files),
                     limits=limits,
                     environment={
                         **allowed(os.environ),

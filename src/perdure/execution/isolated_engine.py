@@ -140,6 +140,11 @@ class IsolatedEngine:
         """Go to what `snapshot` returned."""
         self._call("restore", state)
 
+    def scene(self) -> State:
+        """Return a copy of what a picture of the engine shows; see `perdure.engines.base.Visible`."""
+        state: State = self._call("scene", None, self._patience)
+        return state
+
     def give_answers(self, answers: State) -> None:
         """Give the engine this when it is initialised, or in the next step, instead of letting it ask."""
         self._given = answers

@@ -4,18 +4,21 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from perdure.execution.body import Provision
 from perdure.execution.guarded_process import GuardedProcess
+from perdure.execution.isolation import Isolation, User
 from perdure.execution.progress_slot import ProgressSlot
+from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY
 from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.run import Execution
 
-__all__ = ["launch"]
+__all__ = ["housed", "launch"]
 
 T = TypeVar("T")
 
@@ -47,15 +50,10 @@ async def launch(
         dict(provision.environment),
         list(provision.folders),
     )
-    user = None
-    if isolation is not None:  # the child's temporary files are in its home
-        user = await _made(partial(isolation.user, execution.owner), isolation.leave, opened)
-    else:
-        scratch = await _made(
-            partial(configuration.scratch.make, execution.run_id), configuration.scratch.remove, opened
-        )
-        environment["TMPDIR"] = str(scratch)
-        folders.append(scratch)
+    user, home = await housed(isolation, configuration.scratch, execution.owner, execution.run_id, opened)
+    if user is None:
+        environment["TMPDIR"] = str(home)
+        folders.append(home)
     slot = ProgressSlot.create()
     opened.callback(slot.close)
     process = await GuardedProcess.start(
@@ -71,6 +69,19 @@ async def launch(
     )
     opened.push_async_callback(process.aclose)
     return process, slot
+
+
+async def housed(
+    isolation: Isolation | None, scratch: Scratch, owner: str, name: str, opened: AsyncExitStack
+) -> tuple[User | None, Path]:
+    """Return the user of an owner's child, if owners have their own, and a new folder for temporary files.
+
+    The folder is the user's home, or the scratch folder of that name. It is removed when `opened` is closed.
+    """
+    if isolation is None:
+        return None, await _made(partial(scratch.make, name), scratch.remove, opened)
+    user = await _made(partial(isolation.user, owner), isolation.leave, opened)
+    return user, user.home
 
 
 async def _made(make: Callable[[], T], remove: Callable[[T], None], opened: AsyncExitStack) -> T:

@@ -24,9 +24,11 @@ from perdure.execution.messages import (
     Paused,
     Preempt,
     Resume,
+    Show,
     Start,
     Stop,
     ToChild,
+    View,
     framed,
     receive_blocking,
 )
@@ -58,6 +60,7 @@ class Link:
         self._pause = 0  # number of the requested pause; 0 is none
         self._stopping = False
         self._preempted = False
+        self._watched = False  # whether a view was requested, and none has been sent since
         self._saves = False  # whether the body has made a savepoint, or has asked whether to make one
 
     def begin(self) -> tuple[Start, list[Step]]:
@@ -94,6 +97,16 @@ class Link:
         """Whether a savepoint was requested, since the worker is about to end."""
         self._saves = True
         return self._preempted
+
+    @property
+    def watched(self) -> bool:
+        """Whether a view is requested."""
+        return self._watched
+
+    def show(self, view: bytes) -> None:
+        """Send the view that was requested."""
+        self._watched = False
+        self.send(View(view))
 
     def send(self, message: FromChild) -> None:
         """Send a message; blocks while the server applies back-pressure."""
@@ -152,6 +165,8 @@ class Link:
                     os.kill(os.getpid(), signal.SIGKILL)
             elif isinstance(message, Pause):
                 self._pause = message.number
+            elif isinstance(message, Show):
+                self._watched = True
             elif isinstance(message, Resume):
                 self._pause = 0
             self._changed.notify_all()

@@ -30,10 +30,12 @@ __all__ = [
     "Preempt",
     "Result",
     "Resume",
+    "Show",
     "Start",
     "Stop",
     "ToChild",
     "Traced",
+    "View",
     "framed",
     "receive",
     "receive_blocking",
@@ -101,7 +103,11 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """End now; a child that doesn't is killed."""
 
 
-ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Preempt | Stop
+class Show(msgspec.Struct, frozen=True, tag=True):
+    """Send a `View` at the next opportunity."""
+
+
+ToChild: TypeAlias = Start | LoggedSteps | Done | Pause | Resume | Preempt | Stop | Show
 
 # From the child ---------------------------------------------------------------------------------------------
 
@@ -162,7 +168,13 @@ class Traced(msgspec.Struct, frozen=True, tag=True):
     ended: int
 
 
-FromChild: TypeAlias = Append | Arrived | Line | Paused | Beat | Result | Failure | Traced
+class View(msgspec.Struct, frozen=True, tag=True):
+    """What somebody sees of the run, in the body's own format."""
+
+    view: bytes
+
+
+FromChild: TypeAlias = Append | Arrived | Line | Paused | Beat | Result | Failure | Traced | View
 
 # Frames -----------------------------------------------------------------------------------------------------
 

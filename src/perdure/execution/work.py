@@ -34,6 +34,7 @@ from perdure.execution.messages import Failure, Garbled, Pause, Preempt, Resume,
 from perdure.execution.reporter import Reporter
 from perdure.execution.traces import attempt_span, forget_trace
 from perdure.execution.unplaced import settle
+from perdure.execution.views import Viewing, forget_views
 from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run
@@ -158,6 +159,8 @@ class Work:
                 self._begin(self._conversation.listen(self._inbox.put))
                 self._begin(asyncio.shield(self._process.ended))
                 self._begin(self._report(attempt))
+                if self._body.shows:
+                    self._begin(Viewing(self._store, self._execution, self._conversation).run())
                 for level in self._process.outputs:
                     self._begin(self._reporter.copy(level))
             case Action.PAUSE:
@@ -357,6 +360,8 @@ class Work:
 
     async def _count(self, change: Change) -> None:
         await forget_trace(self._store, self._run_id)
+        if self._body.shows:
+            await forget_views(self._store, self._run_id)
         if change.outcome is not None:
             self._configuration.metrics.count_end(self._execution.kind, change.outcome.value)
 

@@ -9,6 +9,7 @@ import anyio.to_thread
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.experiments.experiments import Experiments
+from perdure.drivers.experiments.scenes import Scenes
 from perdure.drivers.run_access import find_run
 from perdure.drivers.session_requests import Answer, NewSession, Owner, StepRequest
 from perdure.drivers.sessions import Sessions
@@ -129,6 +130,8 @@ class AppServices:
         The threads in which files are moved.
     sessions, tasks, experiments
         The drivers.
+    scenes
+        Pictures of experiments.
     broker
         What wakes workers in other processes; None if there is no broker.
     closing
@@ -145,6 +148,7 @@ class AppServices:
     sessions: Sessions
     tasks: Tasks
     experiments: Experiments
+    scenes: Scenes
     broker: CeleryExecutor | None
     closing: asyncio.Event
 

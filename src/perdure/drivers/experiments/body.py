@@ -96,6 +96,15 @@ class ContextKeeper:
         """Return when something else than a pause is wanted."""
         self._context.hold()
 
+    @property
+    def watched(self) -> bool:
+        """Say at once whether somebody wants to see the simulation."""
+        return self._context.watched
+
+    def show(self, view: bytes) -> None:
+        """Take what somebody sees."""
+        self._context.show(view)
+
     def progress(self, report: Mapping[str, Any]) -> None:
         """Take a report of how far it got."""
         self._context.progress(report)

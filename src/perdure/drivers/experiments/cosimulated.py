@@ -65,6 +65,10 @@ class CoSimulated(Protocol):
         """Send a data pack to an engine with the next step."""
         ...
 
+    def scenes(self) -> Mapping[str, State]:
+        """Return copies of what pictures of the engines show, by name; changes nothing."""
+        ...
+
     def snapshot(self) -> Mapping[str, State]:
         """Return the states of all parts, by entity id."""
         ...

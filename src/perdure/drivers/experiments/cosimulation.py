@@ -225,6 +225,11 @@ class CoSimulation:
         read: Any = {id: part.readings for id, part in self.parts.items() if part.readings}
         return read or None
 
+    def scenes(self) -> Mapping[str, State]:
+        """Return what can be drawn of the engines, by name, between two steps; see `Member.scene`."""
+        found = {name: member.scene() for name, member in self._members.items()}
+        return {name: scene for name, scene in found.items() if scene is not None}
+
     def snapshot(self) -> Mapping[str, State]:
         """Return the states of all entities, between two steps.
 

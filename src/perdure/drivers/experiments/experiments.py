@@ -41,6 +41,7 @@ from perdure.errors import (
 from perdure.execution.executor import Executor
 from perdure.execution.presence import Workers
 from perdure.execution.traces import forget_trace, keep_trace
+from perdure.execution.views import forget_views
 from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus, after
 from perdure.numerics import Numerics
 from perdure.run import (
@@ -419,6 +420,7 @@ class Experiments:
         await self._threads.compute(lambda: self._folders.forget(run.id, run.owner, spec.experiment))
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
         await forget_trace(self._store, run.id)
+        await forget_views(self._store, run.id)
 
     async def _until(
         self,

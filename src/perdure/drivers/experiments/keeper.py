@@ -44,6 +44,15 @@ class Keeper(Protocol):
         """Return when something else than a pause is wanted."""
         ...
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to see the simulation now; asked between any two steps."""
+        ...
+
+    def show(self, view: bytes) -> None:
+        """Take what somebody sees, who then has to ask again."""
+        ...
+
     def progress(self, report: Mapping[str, Any]) -> None:
         """Take a report of how far it got; the latest counts."""
         ...

@@ -7,10 +7,10 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.engines import make_engine, make_isolated, start_outputs
-from perdure.engines.base import Engine
+from perdure.engines.base import Engine, Visible
 from perdure.engines.json_data import copied
 from perdure.engines.recorded import Recorded
-from perdure.errors import EngineCrashed, InvalidDataPack, PerdureError, ScriptFailed
+from perdure.errors import EngineCrashed, InvalidDataPack, NotSnapshotable, PerdureError, ScriptFailed
 from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.state.codec import State
 
@@ -40,6 +40,7 @@ class Member:
         self.name = configuration.name
         self.entity = f"engine/{self.name}"
         self.isolated = configuration.isolated
+        self._has_scene = configuration.simulator is not None
         self.timestep = configuration.timestep
         self.step = 0
         self.due = 0
@@ -87,6 +88,19 @@ class Member:
                 self.recorded.finish()
             except PerdureError as error:
                 raise named(self.name, error) from error
+
+    def scene(self) -> list[State] | None:
+        """Return a copy of what a picture of it shows, and why there is none; None if it is never drawn.
+
+        It waits for the step that the engine is in. Nothing changes that later steps depend on.
+        """
+        if not self._has_scene or not isinstance(self.engine, Visible):
+            return None
+        self.finish()
+        try:
+            return [self.engine.scene(), ""]
+        except NotSnapshotable as refusal:
+            return [None, str(refusal)]
 
     def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: copied(data, name, self.name) for name, data in outputs.items()}

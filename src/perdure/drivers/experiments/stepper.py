@@ -17,6 +17,7 @@ from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.journal import READINGS, RUN_LOOP, Looped, Record
 from perdure.drivers.experiments.keeper import Control, Keeper
 from perdure.drivers.experiments.nrp import Rows, ScriptStopped
+from perdure.drivers.experiments.scene_views import SceneView
 from perdure.drivers.experiments.script_position import POSITION, ScriptPosition
 from perdure.drivers.experiments.stopwatch import Stopwatch
 from perdure.drivers.experiments.tape import Phase, Tape, agree
@@ -200,7 +201,7 @@ class Stepper:
 
         This is what journalling costs a step: it is kept short.
         """
-        cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
+        cosimulation, keeper, running = self._cosimulation, self._keeper, Control.RUNNING
         full_with = self._tape.journal.full_with
         possible = self.left
         limit = count if possible is None else min(count, possible)
@@ -210,7 +211,7 @@ class Stepper:
         self.watch.go()
         try:
             while taken < count and not cut:
-                if wanted() is not running:
+                if keeper.control() is not running:
                     if taken and recorded is None:
                         cut = True
                         break
@@ -222,6 +223,8 @@ class Stepper:
                         for name, engine, data in datapacks:
                             cosimulation.set_datapack(name, engine, data)
                     cosimulation.step()
+                    if keeper.watched:
+                        self._show()
                 except Exception as error:
                     self.ended = error
                     raise
@@ -238,6 +241,12 @@ class Stepper:
         if recorded is not None and not agree(chunk.to_state(), recorded.to_state()):
             raise self._diverged()
         return chunk
+
+    def _show(self) -> None:
+        """Show whoever watches copies of the engines' scenes."""
+        with self.watch.standing():
+            view = SceneView.of(nanoseconds(self._cosimulation.time), self._cosimulation.scenes())
+            self._keeper.show(view.to_blob())
 
     @property
     def _due(self) -> bool:

@@ -241,6 +241,23 @@ class PythonJsonEngine:
 
 
 class PySimEngine(PythonJsonEngine):
-    """Runs a script with a simulator: MuJoCo, or a gymnasium environment."""
+    """Runs a script with a simulator, MuJoCo or a gymnasium environment; implements `Visible`, too."""
 
     base = PySimEngineScript
+
+    def scene(self) -> State:
+        """Return a copy of what a picture of the simulator shows.
+
+        Raises
+        ------
+        NotSnapshotable
+            If the simulator's state can't be copied, whatever the reason: a viewer must not end a run.
+        """
+        what = f"the simulator of the engine {self._running._name!r}"
+        assert self._simulator is not None
+        try:
+            return self._simulator.scene()
+        except NotSnapshotable:
+            raise
+        except Exception as error:
+            raise NotSnapshotable(what=what, reason=f"{type(error).__name__}: {error}") from error

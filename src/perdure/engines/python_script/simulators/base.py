@@ -48,6 +48,10 @@ class Simulator(Protocol):
         """Return the simulator's own time, in seconds."""
         ...
 
+    def scene(self) -> State:
+        """Return a copy of what a picture shows; raise `NotSnapshotable` if that can't be done."""
+        ...
+
     def snapshot(self, graph: ObjectGraph) -> State:
         """Return its state; raise `NotSnapshotable` if that can't be done."""
         ...

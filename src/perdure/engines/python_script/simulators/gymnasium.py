@@ -31,12 +31,16 @@ class Gymnasium:
         The environment's name, such as ``"CartPole-v1"``.
     seed
         The seed of its draws.
+    render_mode
+        How the environment draws pictures; None if it draws none. `restore` doesn't change it.
     """
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, render_mode: str | None = None) -> None:
         gymnasium: Any = load_package("OpenAI")
         try:
-            self._environment: Any = gymnasium.make(name)
+            # Without the option for others: not every environment takes it.
+            drawn = {} if render_mode is None else {"render_mode": render_mode}
+            self._environment: Any = gymnasium.make(name, **drawn)
         except gymnasium.error.Error as error:
             raise Invalid(f"gymnasium can't make {name!r} (WorldFileName): {error}") from error
         except ModuleNotFoundError as error:
@@ -46,6 +50,7 @@ class Gymnasium:
                 what=what,
                 package=package,
             ) from error
+        self._render_mode = render_mode
         self._spaces: Any = gymnasium.spaces
         self._time = 0.0
         self._ended = False  # whether the episode has ended and the next one hasn't begun
@@ -116,6 +121,14 @@ class Gymnasium:
         """Return the simulated time, in seconds."""
         return self._time
 
+    def render(self) -> Any:
+        """Return the picture that the environment draws of its state, in its render mode."""
+        return self._environment.render()
+
+    def scene(self) -> State:
+        """Return the whole state: what an environment draws of it is its own affair."""
+        return self.snapshot(ObjectGraph())
+
     def snapshot(self, graph: ObjectGraph) -> State:
         """Return the attributes of every layer, and the result of the last step."""
         seen: dict[int, int] = {}
@@ -142,6 +155,8 @@ class Gymnasium:
         for layer, attributes in zip(self._layers(), state["layers"], strict=True):
             own = vars(layer)
             restored = {name: unpacked(value, own.get(name), seen) for name, value in attributes.items()}
+            if self._render_mode is not None and "render_mode" in own:
+                restored["render_mode"] = self._render_mode
             if "env" in own and layer is not layer.unwrapped:
                 restored["env"] = own["env"]
             own.clear()

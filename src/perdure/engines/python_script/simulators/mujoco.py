@@ -123,16 +123,17 @@ class Mujoco:
         """Return mjData's time, in seconds."""
         return float(self._data.time)
 
+    def scene(self) -> State:
+        """Return the integration state, of which `MujocoPictures` computes all positions."""
+        return {"integration": self._integration()}
+
     def snapshot(self, graph: ObjectGraph) -> State:
         """Return the integration state, the arrays, the scalars and the warnings."""
-        kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
-        integration = np.empty(self._mujoco.mj_stateSize(self._model, kind))
-        self._mujoco.mj_getState(self._model, self._data, integration, kind)
         arrays: dict[str, State] = {name: getattr(self._data, name).copy() for name in self._fixed}
         scalars: dict[str, State] = {name: getattr(self._data, name) for name in self._scalars}
         warnings: dict[str, State] = {name: getattr(self._data.warning, name).copy() for name in _WARNINGS}
         state: dict[str, State] = {
-            "integration": integration,
+            "integration": self._integration(),
             "arrays": arrays,
             "scalars": scalars,
             "warnings": warnings,
@@ -161,6 +162,12 @@ class Mujoco:
             setattr(self._data, name, value)
         for name, array in state.get("warnings", {}).items():
             getattr(self._data.warning, name)[:] = array
+
+    def _integration(self) -> Any:
+        kind = self._mujoco.mjtState.mjSTATE_INTEGRATION
+        integration = np.empty(self._mujoco.mj_stateSize(self._model, kind))
+        self._mujoco.mj_getState(self._model, self._data, integration, kind)
+        return integration
 
     def _names(self, kind: str) -> list[str | None]:
         if kind not in self._kinds or not hasattr(self._model, self._count(kind)):
