@@ -43,6 +43,18 @@ class LoggedIn(BaseModel):
     expires: int = Field(description="When the login ends; Unix time, in seconds.")
 
 
+class Me(BaseModel):
+    """Who asks."""
+
+    owner: str = Field(description="Whose the runs are that are made by the caller.")
+    administrator: bool = Field(description="Whether the caller may see and change every owner's runs.")
+    token_needed: bool = Field(description="Whether the server has tokens.")
+    expires: int | None = Field(
+        description="When the login ends, Unix time in seconds; null if it isn't the cookie of a login that "
+        "says who asks."
+    )
+
+
 class LoginRoutes:
     """The routes by which browsers log in and out.
 
@@ -62,6 +74,7 @@ class LoginRoutes:
     def router(self) -> APIRouter:
         """Return the routes."""
         made = APIRouter(tags=["service"])
+        made.add_api_route("/me", self.who, operation_id="me", responses=error_responses(401, 403))
         made.add_api_route(
             "/login",
             self.show,
@@ -95,6 +108,16 @@ class LoginRoutes:
             },
         )
         return made
+
+    async def who(self, request: Request) -> Me:
+        """Say who asks, and until when a login lasts."""
+        caller = caller_of(request.scope)
+        return Me(
+            owner=caller.name,
+            administrator=caller.administrator,
+            token_needed=self._callers.tokens_needed,
+            expires=caller.expires,
+        )
 
     async def show(self, request: Request) -> Response:
         """Show a form for a token, as a page without scripts."""

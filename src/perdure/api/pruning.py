@@ -8,7 +8,7 @@ Several processes may prune one store. A run that another process has just delet
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Literal
 
@@ -18,6 +18,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, Field
 
 from perdure.api.context import Asking, Serving
+from perdure.api.many_runs import delete
 from perdure.api.schemas import Strict, whole
 from perdure.clock import steady
 from perdure.dialects.bptk.instance import DIALECT, Instance
@@ -113,17 +114,12 @@ async def prune(
         return runs, _needed(serving.store, runs)
 
     runs, needed = await anyio.to_thread.run_sync(read)
-    delete: dict[str, Callable[[Owner, str], Awaitable[None]]] = {
-        "session": serving.sessions.delete,
-        "task": serving.tasks.delete,
-        "experiment": serving.experiments.delete,
-    }
     done = PrunedRuns(runs=[], kept=[], next=None)
     for run in runs:
         reason = needed.get(run.id)
         try:
             if reason is None and not dry_run:
-                await delete[run.kind](owner, run.id)
+                await delete(serving, owner, run.id)
         except RunNotFound:  # another process has deleted it
             continue
         except PerdureError as error:

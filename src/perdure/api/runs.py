@@ -18,6 +18,7 @@ from perdure.api.experiment_schemas import (
     fork_of_experiment,
 )
 from perdure.api.label_schemas import change_of, label_of
+from perdure.api.many_runs import delete
 from perdure.api.run_query import RunQuery, next_link
 from perdure.api.schemas import (
     CheckRun,
@@ -45,13 +46,11 @@ from perdure.api.task_schemas import (
     task_summary,
 )
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
-from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.labels import relabel
 from perdure.drivers.session_requests import NewSession, Owner
 from perdure.drivers.sessions import KIND as SESSION
-from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
-from perdure.drivers.tasks import NewTask, Tasks, TaskView
+from perdure.drivers.tasks import NewTask, TaskView
 from perdure.errors import Damaged, WrongKind
 from perdure.run import KEEP_LABEL, NO_LABEL, Key, Run
 from perdure.stores.commands import Created
@@ -191,13 +190,7 @@ async def set_state(run_id: RunId, body: SetState, serving: Serving, owner: Aski
 )
 async def delete_run(run_id: RunId, serving: Serving, owner: Asking) -> None:
     """Forget a run with all that is stored of it; what hasn't ended is stopped first."""
-    run = await serving.run(owner, run_id)
-    drivers: dict[str, Sessions | Tasks | Experiments] = {
-        SESSION: serving.sessions,
-        TASK: serving.tasks,
-        EXPERIMENT: serving.experiments,
-    }
-    await drivers[run.kind].delete(owner, run_id)
+    await delete(serving, owner, run_id)
 
 
 @router.post(

@@ -19,8 +19,10 @@ from perdure.validation import find_problems
 from perdure.web.failures import Failure, HttpError, invalid_request, shortened
 
 __all__ = [
+    "Error",
     "ErrorBody",
     "error_body",
+    "error_of",
     "error_response",
     "error_responses",
     "raised_by_routes",
@@ -82,10 +84,15 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def error_body(failure: Failure) -> dict[str, Any]:
     """Return the body of the answer for a failure, bounded in size and safe as JSON."""
-    details = msgspec.json.encode(_plain(failure.details))
-    if len(details) > MOST_DETAILS:
-        details = b"{}"
-    return {"error": {"code": failure.code, "message": failure.message, "details": msgspec.Raw(details)}}
+    return {"error": error_of(failure).model_dump()}
+
+
+def error_of(failure: Failure) -> Error:
+    """Return what is answered about a failure, bounded in size and safe as JSON."""
+    details = _plain(failure.details)
+    if len(msgspec.json.encode(details)) > MOST_DETAILS:
+        details = {}
+    return Error(code=failure.code, message=failure.message, details=details)
 
 
 def error_response(

@@ -71,7 +71,9 @@ class Logins:
             return None
         said = msgspec.msgpack.decode(login, type=Login)
         caller = self._callers.get(said.token)
-        return caller if caller is not None and caller.name == said.owner and now < said.expires else None
+        if caller is None or caller.name != said.owner or now >= said.expires:
+            return None
+        return replace(caller, expires=said.expires)
 
     def _signature(self, login: bytes) -> bytes:
         return hmac.digest(self._key, b"perdure login\0" + login, "sha256")

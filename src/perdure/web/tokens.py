@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -24,11 +24,14 @@ class Caller:
         Whether the caller may do what the Unix socket may.
     by_cookie
         Whether it is a cookie that says so.
+    expires
+        When that cookie ends; Unix time, in seconds. None without a cookie.
     """
 
     name: str
     administrator: bool = False
     by_cookie: bool = False
+    expires: int | None = field(default=None, compare=False)
 
     @property
     def owner(self) -> Owner:

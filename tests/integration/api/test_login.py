@@ -96,6 +96,12 @@ def test_its_cookie_does_what_its_token_does(client: Client, ada: str) -> None:
     assert ask(client, "GET", place, grace) == (200, "")
 
 
+def test_who_asks_by_it_learns_when_it_ends(client: Client) -> None:
+    answer = log_in(client, "two")
+    me = client.get(f"{HERE}/me", headers={"Cookie": cookie_of(answer)}).json()
+    assert me == {**answer.json(), "token_needed": True}
+
+
 def test_event_streams_are_read_by_it(client: Client, ada: str) -> None:
     run = client.post(f"{HERE}/runs", json=SESSION, headers={"Cookie": ada, **OWN}).json()["id"]
     client.put(f"{HERE}/runs/{run}/state", json={"state": "stopped"}, headers={"Cookie": ada, **OWN})
