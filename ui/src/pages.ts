@@ -12,7 +12,15 @@ export interface PageSource {
 
 export const PAGES: Partial<Record<RouteName, PageSource>> = {
   run: { element: "page-run", title: "Run", load: () => import("./pages/run.js") },
+  "new-session": {
+    element: "page-new-session",
+    title: "New session",
+    load: () => import("./pages/new-session.js"),
+  },
+  compare: { element: "page-compare", title: "Compare", load: () => import("./pages/compare.js") },
 };
 
 /** What shows a run of a kind: an element with the property `run`, a `RunRecord`. */
-export const RUN_PAGES: Partial<Record<Kind, Omit<PageSource, "title">>> = {};
+export const RUN_PAGES: Partial<Record<Kind, Omit<PageSource, "title">>> = {
+  session: { element: "page-session", load: () => import("./pages/session.js") },
+};

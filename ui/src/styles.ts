@@ -6,11 +6,15 @@ const LIGHT = `
   --ink: #1b2227; --faint: #55616a; --paper: #f7f8f6; --panel: #ffffff; --line: #d5dad7; --field: #87928d;
   --accent: #0b6b5d; --accent-ink: #ffffff; --soft: #e3f0ed; --danger: #a3271f; --danger-ink: #ffffff;
   --danger-soft: #fbe9e7; --warn: #7a5200; --warn-soft: #fcf1d9; --good: #1c6b33; --info: #1f5c9e;
+  --curve-0: #1f6fb4; --curve-1: #c2410c; --curve-2: #15803d; --curve-3: #9333ea; --curve-4: #b91c5c;
+  --curve-5: #0e7490; --curve-6: #8a6100; --curve-7: #4b5563;
   --shadow: 0 1px 2px #0001, 0 6px 24px #0002;`;
 const DARK = `
   --ink: #e4e8e7; --faint: #a3afb2; --paper: #12171a; --panel: #1a2124; --line: #333d41; --field: #76848a;
   --accent: #5cc9b5; --accent-ink: #06201b; --soft: #1d3330; --danger: #f2938b; --danger-ink: #2b0906;
   --danger-soft: #3a1f1d; --warn: #e5b863; --warn-soft: #332a17; --good: #7fcf95; --info: #86b9f2;
+  --curve-0: #6db3f2; --curve-1: #fb9a5b; --curve-2: #6fd18d; --curve-3: #c59bf7; --curve-4: #f58ab3;
+  --curve-5: #5fd0e0; --curve-6: #e2bd55; --curve-7: #b3bcc4;
   --shadow: 0 1px 2px #0006, 0 6px 24px #0009;`;
 
 /** The sheet of the document itself. */

@@ -47,6 +47,10 @@ export interface SessionScenario {
   dt: number;
   timestep: number;
   outputs: string[];
+  /** What it began with, of what differs from the model. */
+  constants: Record<string, number>;
+  points: Record<string, Points>;
+  inputs: Record<string, Json>;
 }
 export interface SessionRecord extends Session {
   seed: number;
@@ -153,6 +157,15 @@ export interface StepRow {
   settings: AllSettings;
   results: Record<string, Record<string, ScenarioStep>>;
 }
+/** What one step of the log was given. */
+export interface SettingsChange {
+  step: number;
+  settings: AllSettings;
+}
+export interface SettingsPage {
+  changes: SettingsChange[];
+  next: number | null;
+}
 export interface StepLog {
   steps: StepRow[];
   next: number | null;
@@ -184,6 +197,25 @@ export interface Savepoint {
   milestone: boolean;
 }
 
+/** A run of a tree of forks. */
+export interface ForkNode {
+  id: string;
+  name: string;
+  kind: Kind;
+  state: State;
+  parent: string | null;
+  /** Of a session: the last step that it shares with its parent. */
+  step?: number | null;
+  /** Of an experiment: the timestamp of the savepoint that it began at. */
+  savepoint?: number | null;
+  /** Steps taken, of a session. */
+  position?: number | null;
+  created: number;
+}
+export interface ForkTree {
+  nodes: ForkNode[];
+}
+
 export interface RunSpecs {
   starttime: number;
   stoptime: number;
@@ -199,6 +231,8 @@ export interface Manager {
   constants: Record<string, number | null>;
   points: Record<string, Points>;
   inputs: Record<string, Json>;
+  /** Element → its unit, of those that have one; `time` is the model's time. */
+  units: Record<string, string>;
   problems: string[];
 }
 export interface ManagerList {
@@ -220,6 +254,11 @@ export interface ExperimentSummary {
 }
 export interface Experiment extends ExperimentSummary {
   files: FileRecord[];
+}
+/** The numbers in an experiment's data packs, by engine, pack and place, over simulation time. */
+export interface DataPackSamples {
+  time: number[];
+  series: Record<string, (number | null)[]>;
 }
 export interface LogLine {
   number: number;

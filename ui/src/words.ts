@@ -19,6 +19,15 @@ export function figure(value: number | null | undefined): string {
   return (size !== 0 && (size < 1e-4 || size >= 1e9) ? tiny : short).format(value);
 }
 
+const whole17 = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 21 });
+
+/** Return a number with all the digits that it takes to read the same number back; nothing for none. */
+export function exact(value: number | null | undefined): string {
+  if (value === null || value === undefined) return "";
+  const text = String(value);
+  return text.includes("e") ? text : whole17.format(text as Intl.StringNumericLiteral);
+}
+
 /** Return when something was, from Unix seconds. */
 export function when(seconds: number): string {
   return moment.format(seconds * 1000);
