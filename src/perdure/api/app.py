@@ -25,6 +25,7 @@ from perdure.api import (
     savepoints,
     scenes,
     service,
+    system,
     tasks,
 )
 from perdure.api.dialects import installed_dialects
@@ -193,6 +194,7 @@ def create_app(
                 *scenes.router.routes,
                 *tasks.router.routes,
                 *networks.router.routes,
+                *system.router.routes,
                 *(() if page is None else page.router().routes),
             ],
             installed_dialects() if dialects is None else dialects,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final, Literal
 
@@ -164,7 +164,7 @@ def _measure(serving: AppServices) -> None:
         return  # what can't be read has the value that it had
     _measure_waits(metrics, waits)
     if store.shared:
-        _measure_slots(metrics, Workers(store).present())
+        _measure_slots(metrics, Workers(store).present().values())
     found = Counter[tuple[str, QueueState]]()
     for it in counts:
         found[it.kind, it.state] += it.count
@@ -185,7 +185,7 @@ def _measure_waits(metrics: Metrics, waits: Sequence[QueueWait]) -> None:
         metrics.queue_oldest_seconds.labels(it.kind, it.tag).set(max(0.0, time.time() - it.since))
 
 
-def _measure_slots(metrics: Metrics, workers: Sequence[Presence]) -> None:
+def _measure_slots(metrics: Metrics, workers: Iterable[Presence]) -> None:
     """Set the slots of all workers that share the store."""
     metrics.worker_slots.clear()
     for worker in workers:

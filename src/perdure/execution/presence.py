@@ -4,8 +4,9 @@ It is a document of the store for each worker, which counts for some seconds by 
 are claimed without it.
 """
 
+import platform
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
@@ -37,6 +38,8 @@ class Presence(msgspec.Struct, frozen=True):
         How many runs of each kind it works on at a time.
     busy
         How many slots of each kind are taken.
+    host
+        The name of its host.
     """
 
     until: float
@@ -44,6 +47,7 @@ class Presence(msgspec.Struct, frozen=True):
     tags: Collection[str]
     slots: Mapping[str, int] = {}
     busy: Mapping[str, int] = {}
+    host: str = ""
 
     def count(self) -> Iterator[tuple[str, str, str, int]]:
         """Yield kind, tag, state and number of the slots."""
@@ -79,7 +83,8 @@ class Announcement:
     ) -> None:
         """Announce what the worker can work on, for some seconds; the parameters are those of `Presence`."""
         until = self._store.clock() + LASTS
-        blob = msgspec.msgpack.encode(Presence(until, lacks, sorted(tags), slots or {}, busy or {}))
+        presence = Presence(until, lacks, sorted(tags), slots or {}, busy or {}, platform.node())
+        blob = msgspec.msgpack.encode(presence)
         try:
             self._put(blob)
         except VersionConflict:  # another worker has removed it, or an earlier put was committed after all
@@ -110,15 +115,15 @@ class Workers:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: Sequence[Presence] = ()
+        self._known: Mapping[str, Presence] = {}
         self._read_at = -FRESH
 
-    def present(self) -> Sequence[Presence]:
-        """Return the presences that count."""
+    def present(self) -> Mapping[str, Presence]:
+        """Return the presences that count, by the names of the workers."""
         if time.monotonic() - self._read_at >= FRESH:
-            self._known, self._read_at = [*_read(self._store).values()], time.monotonic()
+            self._known, self._read_at = _read(self._store), time.monotonic()
         now = self._store.clock()
-        return [it for it in self._known if now < it.until]
+        return {name: it for name, it in self._known.items() if now < it.until}
 
     def lack(self, kind: str, needs: str, tags: Collection[str], here: str) -> str:
         """Return what every worker lacks for a run that waits, in words; empty if one of them has it all.
@@ -132,7 +137,7 @@ class Workers:
             return here
         lacking = [
             presence.lacks[kind].get(needs, "")
-            for presence in self.present()
+            for presence in self.present().values()
             if kind in presence.lacks and {ANY_TAG, *tags} & {*presence.tags}
         ]
         if not lacking:
