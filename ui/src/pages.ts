@@ -12,15 +12,28 @@ export interface PageSource {
 
 export const PAGES: Partial<Record<RouteName, PageSource>> = {
   run: { element: "page-run", title: "Run", load: () => import("./pages/run.js") },
+  new: { element: "page-new", title: "New run", load: () => import("./pages/new.js") },
   "new-session": {
     element: "page-new-session",
     title: "New session",
     load: () => import("./pages/new-session.js"),
+  },
+  "new-experiment": {
+    element: "page-new-experiment",
+    title: "New experiment",
+    load: () => import("./pages/new-experiment.js"),
+  },
+  "new-network": {
+    element: "page-new-network",
+    title: "New binding network",
+    load: () => import("./pages/new-network.js"),
   },
   compare: { element: "page-compare", title: "Compare", load: () => import("./pages/compare.js") },
 };
 
 /** What shows a run of a kind: an element with the property `run`, a `RunRecord`. */
 export const RUN_PAGES: Partial<Record<Kind, Omit<PageSource, "title">>> = {
+  task: { element: "page-task", load: () => import("./pages/task.js") },
+  experiment: { element: "page-experiment", load: () => import("./pages/experiment.js") },
   session: { element: "page-session", load: () => import("./pages/session.js") },
 };

@@ -1,0 +1,305 @@
+// <page-experiment>: a run of an experiment: steered, watched, read.
+
+import { css, html, nothing, type PropertyValues } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import { get, newKey, post } from "../api.js";
+import { Part } from "../element.js";
+import "../parts/datapacks.js";
+import "../parts/error.js";
+import "../parts/files.js";
+import "../parts/heading.js";
+import "../parts/lifecycle.js";
+import "../parts/log.js";
+import type { PLog } from "../parts/log.js";
+import "../parts/progress.js";
+import "../parts/savepoints.js";
+import "../parts/timeline.js";
+import type { Stop } from "../parts/timeline.js";
+import "../parts/tree.js";
+import { go, type Route } from "../router.js";
+import type { ExperimentRun, Json, Progress, RunEvent, Savepoint } from "../types.js";
+import { count, duration, figure } from "../words.js";
+
+const PAUSE = 2_000; // milliseconds between two readings of the savepoints
+
+@customElement("page-experiment")
+export class PageExperiment extends Part {
+  static override styles = [
+    Part.styles,
+    css`
+      .times {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr));
+        gap: 0.5rem var(--gap);
+        margin: 0 0 0.75rem;
+      }
+      .times dt {
+        color: var(--faint);
+        font-size: 0.85rem;
+      }
+      .times dd {
+        margin: 0;
+        font-size: 1.25rem;
+        font-variant-numeric: tabular-nums;
+      }
+      summary {
+        cursor: pointer;
+        font-weight: 600;
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) run!: ExperimentRun;
+  @property({ attribute: false }) route!: Route;
+  @state() private latest: Partial<RunEvent> = {};
+  @state() private savepoints: Savepoint[] = [];
+  @state() private error: unknown = null;
+  @state() private busy = false;
+  #shown = "";
+  #attempt = 0;
+  #before: [number, number] | null = null; // simulation and real time of the report before
+  #pace: number | null = null; // simulated seconds in a second, between the last two reports
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.whenGone(() => {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    });
+  }
+
+  override willUpdate(changed: PropertyValues<this>): void {
+    if (!changed.has("run")) return;
+    if (this.run.id !== this.#shown) {
+      this.#shown = this.run.id;
+      this.#attempt = this.run.attempt;
+      this.#before = this.#pace = null;
+      this.savepoints = [];
+      this.error = null;
+    }
+    this.latest = {};
+    this.#noted();
+  }
+
+  /** Take an event of the run. */
+  changed(event: RunEvent): void {
+    this.latest = { ...this.latest, ...event };
+    this.#noted();
+  }
+
+  private get progress(): Progress {
+    return this.latest.progress ?? this.run.progress ?? {};
+  }
+
+  private get over(): boolean {
+    return ["completed", "stopped", "failed"].includes(this.run.state);
+  }
+
+  override render() {
+    const { run, route } = this;
+    const reason = this.latest.reason ?? run.reason;
+    return html`<p-heading .run=${run} no-stop><p-lifecycle .run=${run}></p-lifecycle></p-heading>
+      ${reason ? html`<pre tabindex="0">${reason}</pre>` : nothing}
+      ${run.missing ? html`<p class="panel">${run.missing}</p>` : nothing} ${this.#times()}
+      <section aria-labelledby="packs">
+        <h2 id="packs">Data packs</h2>
+        <p-datapacks .run=${run.id} .version=${this.#version()}></p-datapacks>
+      </section>
+      <section aria-labelledby="past">
+        <h2 id="past">Time line</h2>
+        ${this.#past()}
+      </section>
+      <section aria-labelledby="lines">
+        <h2 id="lines">Log</h2>
+        <p-log
+          .run=${run.id}
+          ?live=${run.state === "started"}
+          .level=${route.query.get("level") ?? ""}
+          .find=${route.query.get("find") ?? ""}
+        ></p-log>
+      </section>
+      <section aria-labelledby="files">
+        <h2 id="files">Files</h2>
+        <p-files .run=${run.id} ?ended=${this.over}></p-files>
+      </section>
+      ${this.#made()}`;
+  }
+
+  #times() {
+    const { progress } = this;
+    const simulated = number(progress.simulation_time);
+    const real = number(progress.real_time);
+    const left = number(progress.time_left);
+    const steps = number(progress.steps);
+    const most = number(progress.max_steps);
+    const overall = simulated !== null && real ? simulated / real : null;
+    return html`<section class="panel" aria-label="How far it is">
+      <dl class="times">
+        ${this.#time("Simulation time", simulated === null ? "–" : `${figure(simulated)} s`)}
+        ${this.#time("Real time in steps", real === null ? "–" : duration(real))}
+        ${this.#time("Real-time factor", overall === null ? "–" : `× ${figure(overall)}`)}
+        ${
+          this.#pace !== null && this.run.state === "started"
+            ? this.#time("Factor just now", `× ${figure(this.#pace)}`)
+            : nothing
+        }
+        ${left === null ? nothing : this.#time("Time left", `${figure(left)} s`)}
+        ${steps === null ? nothing : this.#time("Steps", figure(steps))}
+        ${this.#time("Attempts", figure(this.latest.attempt ?? this.run.attempt))}
+      </dl>
+      <p-progress
+        .label=${progress.replaying && !this.over ? "Replaying up to its savepoint" : "Simulated"}
+        .fraction=${number(progress.fraction)}
+        .words=${most === null ? "without a time-out" : `of ${count(most, "step")}:`}
+      ></p-progress>
+    </section>`;
+  }
+
+  #time(words: string, value: string) {
+    return html`<div>
+      <dt>${words}</dt>
+      <dd>${value}</dd>
+    </div>`;
+  }
+
+  #past() {
+    const stops: Stop[] = this.savepoints.map(({ timestamp, name }) => ({
+      at: timestamp,
+      label: name ?? "savepoint",
+      kind: "savepoint",
+    }));
+    const newest = this.savepoints.at(-1)?.timestamp ?? 0;
+    const reached = Math.max(newest, (number(this.progress.simulation_time) ?? 0) * 1e9);
+    const left = (number(this.progress.time_left) ?? 0) * 1e9;
+    return html`<p-timeline
+        snap
+        .end=${reached}
+        .length=${reached + left}
+        .stops=${stops}
+        .words=${shown}
+        .forking=${this.busy || !stops.length}
+        @fork=${(event: CustomEvent<number>) => void this.#forkAt(event.detail)}
+      ></p-timeline>
+      <p-error .error=${this.error}></p-error>
+      <details>
+        <summary>${count(this.savepoints.length, "savepoint")}</summary>
+        <p-savepoints
+          .run=${this.run.id}
+          .savepoints=${this.savepoints}
+          .words=${(it: Savepoint) => shown(it.timestamp)}
+          @changed=${() => void this.#read()}
+          @fork=${(event: CustomEvent<Savepoint>) => void this.#forkAt(event.detail.timestamp)}
+        ></p-savepoints>
+      </details>
+      <p-tree .run=${this.run.id}></p-tree>`;
+  }
+
+  #made() {
+    const { run } = this;
+    const parts = Object.entries((this.progress.parts ?? {}) as Record<string, PartOfRun>);
+    return html`<details>
+      <summary>What it is made of</summary>
+      <dl class="facts">
+        <dt>Experiment</dt>
+        <dd>${run.experiment}, version ${figure(run.version)}</dd>
+        <dt>Configuration</dt>
+        <dd>${run.configuration}</dd>
+        <dt>Script</dt>
+        <dd>${run.script ?? "none"}</dd>
+        <dt>Seed</dt>
+        <dd>${run.seed}</dd>
+      </dl>
+      ${
+        parts.length
+          ? html`<table>
+              <thead>
+                <tr>
+                  <th>Part</th>
+                  <th>After a crash</th>
+                  <th>Why</th>
+                </tr>
+              </thead>
+              <tbody>
+                ${parts.map(
+                  ([name, { kept, reason }]) =>
+                    html`<tr>
+                      <td>${name}</td>
+                      <td>${kept}</td>
+                      <td>${reason ?? ""}</td>
+                    </tr>`,
+                )}
+              </tbody>
+            </table>`
+          : nothing
+      }
+    </details>`;
+  }
+
+  // Savepoints and forks -------------------------------------------------------------------------
+
+  async #read(): Promise<void> {
+    const { id } = this.run;
+    try {
+      const { savepoints } = await get<{ savepoints: Savepoint[] }>(`/runs/${id}/savepoints`);
+      if (id === this.run.id) this.savepoints = savepoints;
+    } catch (error) {
+      this.error = error;
+    }
+  }
+
+  /** Fork at the newest savepoint up to a time, in nanoseconds. */
+  async #forkAt(time: number): Promise<void> {
+    const savepoint = this.savepoints.findLast(({ timestamp }) => timestamp <= time);
+    if (this.busy || !savepoint) return;
+    this.busy = true;
+    this.error = null;
+    try {
+      const body = { savepoint: savepoint.timestamp };
+      const at = `/runs/${this.run.id}/fork`;
+      const { id } = await post<ExperimentRun>(at, body, { key: newKey() });
+      go(`/runs/${id}`);
+    } catch (error) {
+      this.error = error;
+    }
+    this.busy = false;
+  }
+
+  // Events ---------------------------------------------------------------------------------------
+
+  #noted(): void {
+    const simulated = number(this.progress.simulation_time);
+    const real = number(this.progress.real_time);
+    if (simulated !== null && real !== null) {
+      const [simulatedBefore, realBefore] = this.#before ?? [simulated, real];
+      if (real > realBefore) this.#pace = (simulated - simulatedBefore) / (real - realBefore);
+      this.#before = [simulated, real];
+    }
+    const attempt = this.latest.attempt ?? this.run.attempt;
+    if (attempt !== this.#attempt) {
+      this.#attempt = attempt;
+      this.renderRoot.querySelector<PLog>("p-log")?.again();
+    } else void this.renderRoot?.querySelector<PLog>("p-log")?.look();
+    if (this.#timer !== undefined) return;
+    void this.#read();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      void this.#read();
+    }, PAUSE);
+  }
+
+  #version(): string {
+    return `${this.latest.attempt ?? this.run.attempt} ${String(this.progress.steps)} ${this.run.state}`;
+  }
+}
+
+type PartOfRun = { kept: string; reason: string | null };
+
+/** Return a time in nanoseconds, in which savepoints count, in words. */
+function shown(time: number): string {
+  return `${figure(time / 1e9)} s`;
+}
+
+function number(value: Json | undefined): number | null {
+  return typeof value === "number" ? value : null;
+}

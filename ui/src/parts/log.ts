@@ -1,0 +1,267 @@
+// <p-log>: the lines that a run wrote, as they come, by level and with a search; those in view are drawn.
+
+import { css, html } from "lit";
+import { customElement, property, query, state } from "lit/decorators.js";
+import { get, isAbort } from "../api.js";
+import { Part } from "../element.js";
+import { setQuery } from "../router.js";
+import { styled } from "../styled.js";
+import type { LogLine, LogLines } from "../types.js";
+import { count, when } from "../words.js";
+import "./error.js";
+
+const HEIGHT = 22; // pixels of a line
+const EXTRA = 20; // lines drawn above and below those in view
+const PAGE = 10_000; // lines in an answer, which is as many as a server keeps by default
+const EVERY = 1_000; // milliseconds between two looks at a run that is at work
+
+const SEVERITY: Record<string, number> = { debug: 0, info: 1, warning: 2, error: 3, critical: 4 };
+const LEAST: readonly [string, string][] = [
+  ["", "All levels"],
+  ["info", "Info and above"],
+  ["warning", "Warnings and above"],
+  ["error", "Errors only"],
+];
+
+@customElement("p-log")
+export class PLog extends Part {
+  static override styles = [
+    Part.styles,
+    css`
+      .view {
+        max-height: 18rem;
+        min-height: 4rem;
+        overflow: auto;
+        background: var(--panel);
+        border: 1px solid var(--line);
+        border-radius: 8px;
+        font-family: var(--mono);
+        font-size: 0.85rem;
+        margin-top: 0.5rem;
+      }
+      ol {
+        list-style: none;
+        margin: 0;
+        padding: 0;
+        position: relative;
+        min-width: max-content;
+      }
+      li {
+        position: absolute;
+        left: 0;
+        height: ${HEIGHT}px;
+        line-height: ${HEIGHT}px;
+        display: flex;
+        gap: 1ch;
+        padding: 0 0.75rem;
+      }
+      .text {
+        white-space: pre;
+      }
+      .view > p {
+        padding: 0 0.75rem;
+      }
+      .time {
+        color: var(--faint);
+      }
+      .level {
+        min-width: 8ch;
+      }
+      .warning .level {
+        color: var(--warn);
+        font-weight: 700;
+      }
+      .error .level,
+      .critical .level {
+        color: var(--danger);
+        font-weight: 700;
+      }
+      mark {
+        background: var(--accent);
+        color: var(--accent-ink);
+      }
+      input[type="search"] {
+        flex: 1 1 10rem;
+        min-width: 0;
+      }
+    `,
+  ];
+
+  /** The run's id. */
+  @property() run = "";
+  /** Whether more lines may come. */
+  @property({ type: Boolean }) live = false;
+  @property() level = "";
+  @property() find = "";
+
+  @state() private lines: LogLine[] = [];
+  @state() private error: unknown = null;
+  @state() private read = false;
+  @state() private follow = true;
+  @state() private top = 0;
+  @state() private height = 300;
+  @query(".view") private view!: HTMLElement;
+  #reading: AbortController | undefined;
+  #begun = "";
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.every(EVERY, () => this.live && void this.look());
+    const observer = new ResizeObserver(() => (this.height = this.view?.clientHeight || 300));
+    void this.updateComplete.then(() => this.view && observer.observe(this.view));
+    this.whenGone(() => {
+      observer.disconnect();
+      this.#reading?.abort();
+      this.#reading = undefined;
+    });
+  }
+
+  override willUpdate(): void {
+    if (this.run === this.#begun) return;
+    this.#begun = this.run;
+    this.#reading?.abort();
+    this.#reading = undefined;
+    this.lines = [];
+    this.read = false;
+    void this.look();
+  }
+
+  override updated(): void {
+    if (!this.follow || !this.view) return;
+    const bottom = this.view.scrollHeight - this.view.clientHeight;
+    if (Math.abs(this.view.scrollTop - bottom) > 1) this.view.scrollTop = bottom;
+  }
+
+  /** Read the lines that are new. */
+  async look(): Promise<void> {
+    if (this.#reading) return;
+    const { signal } = (this.#reading = new AbortController());
+    try {
+      for (;;) {
+        const after = this.lines.at(-1)?.number ?? 0;
+        const at = `/runs/${this.run}/logs?after=${after}&limit=${PAGE}`;
+        const { lines, next } = await get<LogLines>(at, { signal });
+        if (signal.aborted) return;
+        if (lines.length) this.lines = [...this.lines, ...lines];
+        this.read = true;
+        this.error = null;
+        if (next === null) break;
+      }
+    } catch (error) {
+      if (isAbort(error)) return;
+      this.error = error;
+    }
+    this.#reading = undefined;
+  }
+
+  /** Read the lines anew: after a resume, those after the savepoint are other ones. */
+  again(): void {
+    this.#begun = "";
+    this.requestUpdate();
+  }
+
+  override render() {
+    const shown = this.#shown();
+    const first = Math.max(0, Math.floor(this.top / HEIGHT) - EXTRA);
+    const end = Math.min(shown.length, Math.ceil((this.top + this.height) / HEIGHT) + EXTRA);
+    const gone = (this.lines[0]?.number ?? 1) - 1;
+    return html`<div class="row">
+        <label class="check"
+          ><span class="hidden-text">Level</span>
+          <select @change=${(event: Event) => setQuery({ level: valueOf(event) })}>
+            ${LEAST.map(([value, words]) => html`<option value=${value} ?selected=${value === this.level}>${words}</option>`)}
+          </select>
+        </label>
+        <input
+          type="search"
+          aria-label="Search the lines"
+          placeholder="Search"
+          .value=${this.find}
+          @input=${(event: Event) => setQuery({ find: valueOf(event) })}
+        />
+        <label class="check"
+          ><input
+            type="checkbox"
+            .checked=${this.follow}
+            @change=${(event: Event) => (this.follow = (event.target as HTMLInputElement).checked)}
+          />
+          Follow</label
+        >
+        <span class="faint" role="status"
+          >${
+            shown.length === this.lines.length
+              ? count(shown.length, "line")
+              : `${count(shown.length, "line")} of ${this.lines.length}`
+          }${gone > 0 ? `; ${count(gone, "older line")} no longer kept` : ""}</span
+        >
+      </div>
+      <p-error .error=${this.error} .retry=${() => void this.look()}></p-error>
+      <div class="view" tabindex="0" role="region" aria-label="Log lines" @scroll=${this.#scrolled}>
+        ${
+          shown.length
+            ? html`<ol ${styled({ height: `${shown.length * HEIGHT}px` })}>
+                ${shown.slice(first, end).map((line, at) => this.#line(line, first + at, shown.length))}
+              </ol>`
+            : html`<p class="faint">
+                ${!this.read ? "" : this.lines.length ? " No line is like that." : " It has written nothing."}
+              </p>`
+        }
+      </div>`;
+  }
+
+  #line({ time, level, text }: LogLine, at: number, all: number) {
+    const top = `${at * HEIGHT}px`;
+    return html`<li class=${level} aria-setsize=${all} aria-posinset=${at + 1} ${styled({ top })}>
+      <span class="time" title=${when(time)}>${clock(time)}</span>
+      <span class="level">${level}</span>
+      <span class="text">${this.#marked(text)}</span>
+    </li>`;
+  }
+
+  #marked(text: string) {
+    const at = this.find ? text.toLowerCase().indexOf(this.find.toLowerCase()) : -1;
+    if (at < 0) return text;
+    const end = at + this.find.length;
+    return html`${text.slice(0, at)}<mark>${text.slice(at, end)}</mark>${text.slice(end)}`;
+  }
+
+  #shown(): LogLine[] {
+    if (!this.level && !this.find) return this.lines;
+    const least = SEVERITY[this.level] ?? 0;
+    const sought = this.find.toLowerCase();
+    return this.lines.filter(
+      ({ level, text }) => (SEVERITY[level] ?? 1) >= least && text.toLowerCase().includes(sought),
+    );
+  }
+
+  #scrolled(): void {
+    const { scrollTop, scrollHeight, clientHeight } = this.view;
+    // Whoever scrolls up wants to read; whoever scrolls to the end wants to see what comes.
+    const atEnd = scrollHeight - clientHeight - scrollTop < HEIGHT;
+    if (scrollTop < this.top && !atEnd) this.follow = false;
+    else if (atEnd) this.follow = true;
+    this.top = scrollTop;
+  }
+}
+
+const moment = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  fractionalSecondDigits: 3,
+  hourCycle: "h23",
+});
+
+function clock(seconds: number): string {
+  return moment.format(seconds * 1000);
+}
+
+function valueOf(event: Event): string {
+  return (event.target as HTMLInputElement | HTMLSelectElement).value;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "p-log": PLog;
+  }
+}
