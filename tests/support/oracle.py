@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 from tests.support.oracle_blobs import KeptBlobs
 from tests.support.oracle_documents import KeptDocuments
-from tests.support.oracle_lists import page
+from tests.support.oracle_lists import listed, page
 from tests.support.oracle_run import KeptRun
 
 from perdure.clock import steady
@@ -159,9 +159,20 @@ class OracleStore:
         order: RunOrder = RunOrder.NEWEST,
         limit: int = 100,
         cursor: Cursor | None = None,
+        offset: int = 0,
     ) -> Sequence[Run]:
         """Return a page of the runs that are asked for, in an order."""
-        return page(self._all(), filter, order, cursor, limit)
+        return page(self._all(), filter, order, cursor, max(0, offset) + limit)[max(0, offset) :]
+
+    def count_runs(self, filter: RunFilter = ALL) -> int:
+        """Return how many runs are asked for."""
+        return len(listed(self._all(), filter, RunOrder.CREATED))
+
+    def parents(self, owner: str | None = None) -> Mapping[str, str]:
+        """Return the parents of forks, by their ids."""
+        runs = listed(self._all(), RunFilter(owner=owner), RunOrder.CREATED)
+        forks = sorted((run for run in runs if run.parent is not None), key=lambda run: run.number)
+        return {run.id: run.parent for run in forks if run.parent is not None}
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise what `create_run` would raise now if the owner has too much for one more run."""

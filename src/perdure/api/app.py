@@ -16,6 +16,7 @@ from perdure import __version__
 from perdure.api import (
     backup,
     experiments,
+    fork_tree,
     login,
     many_runs,
     models,
@@ -189,6 +190,7 @@ def create_app(
                 *pruning.router.routes,
                 *many_runs.router.routes,
                 *runs.router.routes,
+                *fork_tree.router.routes,
                 *savepoints.router.routes,
                 *experiments.router.routes,
                 *scenes.router.routes,

@@ -111,10 +111,22 @@ class RunQuery(BaseModel):
         default=None, description="The `next` of the page before, with the same `sort`."
     )
 
+    offset: Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(digits)] = Field(
+        default=0, description="How many runs to leave out at first, behind the cursor if there is one."
+    )
+    total: Literal["true", "false"] = Field(
+        default="false", description="Whether to count all runs that are asked for."
+    )
+
     @property
     def order(self) -> RunOrder:
         """What the runs are ordered by."""
         return RunOrder(self.sort)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the runs are to be counted."""
+        return self.total == "true"
 
     @property
     def behind(self) -> Cursor | None:
@@ -141,5 +153,6 @@ class RunQuery(BaseModel):
 
 def next_link(query: RunQuery, cursor: str) -> str:
     """Return the `Link` header that leads to the next page (RFC 8288)."""
-    asked = query.model_dump(exclude_unset=True, exclude_none=True) | {"cursor": cursor}
+    given = query.model_dump(exclude_unset=True, exclude_none=True, exclude={"offset", "total"})
+    asked = given | {"cursor": cursor}
     return f'</runs?{urlencode(asked)}>; rel="next"'

@@ -94,6 +94,9 @@ class RunList(BaseModel):
 
     runs: list[Summary]
     next: str | None = Field(description="The cursor of the next page; null on the last one.")
+    total: int | None = Field(
+        description="The number of all runs that are asked for, on whatever page; null unless asked for."
+    )
 
 
 @router.post(
@@ -139,18 +142,21 @@ async def list_runs(
     """List runs by kind, state, tags, name and time, in an order, a page at a time."""
     asked, behind = query.filter(owner), query.behind
     if asked is None:
-        return RunList(runs=[], next=None)
+        return RunList(runs=[], next=None, total=0 if query.counts else None)
 
-    def read() -> tuple[Sequence[Run], list[Summary]]:
-        runs = serving.store.runs(asked, order=query.order, limit=query.limit + 1, cursor=behind)
-        return runs, [_summary(serving, run) for run in runs[: query.limit]]
+    def read() -> tuple[Sequence[Run], list[Summary], int | None]:
+        runs = serving.store.runs(
+            asked, order=query.order, limit=query.limit + 1, cursor=behind, offset=query.offset
+        )
+        summaries = [_summary(serving, run) for run in runs[: query.limit]]
+        return runs, summaries, serving.store.count_runs(asked) if query.counts else None
 
-    runs, summaries = await anyio.to_thread.run_sync(read)
+    runs, summaries, total = await anyio.to_thread.run_sync(read)
     following = None
     if len(runs) > query.limit:
         following = Cursor.behind(runs[query.limit - 1], query.order).text
         response.headers["Link"] = next_link(query, following)
-    return RunList(runs=summaries, next=following)
+    return RunList(runs=summaries, next=following, total=total)
 
 
 @router.get("/runs/{run_id}", operation_id="read_run", responses=error_responses(*_READING))

@@ -129,12 +129,28 @@ class Store(Protocol):
         order: RunOrder = RunOrder.NEWEST,
         limit: int = 100,
         cursor: Cursor | None = None,
+        offset: int = 0,
     ) -> Sequence[Run]:
         """Return a page of the runs that match a filter: at most `limit`, in an order, after a cursor.
 
+        The first `offset` runs after the cursor are skipped, which takes longer the more they are.
         `Cursor.behind` of the last run leads to the next page. A run whose position in the order changes
         meanwhile, such as a stepped run in the order of updates, can appear twice or not at all; every other
         run appears once. Runs with a damaged record are left out; `check` reports them.
+        """
+        ...
+
+    def count_runs(self, filter: RunFilter = ALL) -> int:
+        """Return the number of runs that match a filter, damaged ones included.
+
+        The duration grows with that number.
+        """
+        ...
+
+    def parents(self, owner: str | None = None) -> Mapping[str, str]:
+        """Return the parents of the forks of an owner, or of all, by the ids of the forks.
+
+        The forks are in the order of their creation. A parent may have been deleted.
         """
         ...
 

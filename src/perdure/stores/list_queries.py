@@ -1,13 +1,17 @@
 """The queries of lists of runs: one for each order, made from a database's template."""
 
 from collections.abc import Mapping
+from importlib import resources
 from types import MappingProxyType
 
 import msgspec
 
 from perdure.stores.run_list import RunOrder
 
-__all__ = ["List", "list_queries"]
+__all__ = ["List", "list_queries", "named_queries"]
+
+
+_COUNT = (resources.files("perdure.stores") / "sql" / "count_runs.sql").read_text("utf-8")
 
 
 class List(msgspec.Struct, frozen=True):
@@ -21,6 +25,11 @@ class List(msgspec.Struct, frozen=True):
     def query(self) -> str:
         """The name of its query."""
         return f"list_runs {self.order.value}{' owned' * self.owned}{' final' * self.final}"
+
+    @property
+    def count(self) -> str:
+        """The name of the query that counts its runs."""
+        return f"count_runs{' owned' * self.owned}{' final' * self.final}"
 
 
 def _statement(template: str, which: List, join: str, owned: str, unowned: str) -> str:
@@ -59,3 +68,14 @@ def list_queries(template: str, *, join: str, owned: str, unowned: str = "") -> 
         List(order, owned, final) for order in RunOrder for owned in (False, True) for final in (False, True)
     ]
     return MappingProxyType({which: _statement(template, which, join, owned, unowned) for which in lists})
+
+
+def named_queries(lists: Mapping[List, str]) -> dict[str, str]:
+    """Return the queries of lists, and those that count the runs in lists, by their names."""
+    read = {which.query: sql for which, sql in lists.items()}
+    counted = {
+        which.count: _COUNT.format(list=sql)
+        for which, sql in lists.items()
+        if which.order is RunOrder.CREATED
+    }
+    return read | counted

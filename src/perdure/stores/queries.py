@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 
-from perdure.stores.list_queries import List, list_queries
+from perdure.stores.list_queries import List, list_queries, named_queries
 
 __all__ = ["LISTS", "MIGRATIONS", "QUERIES", "STATEMENTS", "Migration", "Query", "parse"]
 
@@ -63,6 +63,6 @@ LISTS: Mapping[List, str] = list_queries(
 """The query of each list of runs."""
 
 STATEMENTS: Mapping[str, str] = MappingProxyType(
-    {name: query.sql for name, query in QUERIES.items()} | {which.query: sql for which, sql in LISTS.items()}
+    {name: query.sql for name, query in QUERIES.items()} | named_queries(LISTS)
 )
 """The SQL of every query by its name."""

@@ -78,16 +78,28 @@ class DatabaseReads:
         order: RunOrder = RunOrder.NEWEST,
         limit: int = 100,
         cursor: Cursor | None = None,
+        offset: int = 0,
     ) -> Sequence[Run]:
         """Return a page of the runs that match a filter, in an order."""
+        limit, offset = max(0, limit), max(0, offset)
         try:
             with self._reading(snapshot=True) as ask:
-                places = run_rows.find(ask, filter, order, cursor, limit)
+                places = run_rows.find(ask, filter, order, cursor, offset + limit)[offset:]
                 numbers = json.dumps([number for _, number in places])
                 return [to_run(values) for values in ask("read_runs", numbers)]
         except CorruptBlob as error:
             log.error("run_damaged", path=self.name, reason=str(error))
-        return list(islice(self._intact_runs(filter, order, cursor), max(0, limit)))
+        return list(islice(self._intact_runs(filter, order, cursor), offset, offset + limit))
+
+    def count_runs(self, filter: RunFilter = ALL) -> int:
+        """Return the number of runs that match a filter."""
+        with self._reading(snapshot=True) as ask:
+            return run_rows.count(ask, filter)
+
+    def parents(self, owner: str | None = None) -> Mapping[str, str]:
+        """Return the parents of the forks of an owner, or of all, by the ids of the forks."""
+        with self._reading() as ask:
+            return dict(ask("list_parents", owner))
 
     def check_quota(self, owner: str, quota: Quota) -> None:
         """Raise the error that `CreateRun` would raise now if the owner has reached a limit."""

@@ -4,6 +4,9 @@ A page is merged from one index lookup for each kind and state, so that skipped 
 have no checksum, since they can be rebuilt from the runs.
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import apsw
 import msgspec
 
@@ -17,21 +20,41 @@ from perdure.stores.list_queries import List
 from perdure.stores.queries import STATEMENTS
 from perdure.stores.run_list import Cursor, OrderPosition, RunFilter, RunOrder, bounds
 
-__all__ = ["differ", "fill", "find", "is_filled"]
+__all__ = ["count", "differ", "fill", "find", "is_filled"]
 
 MANY = 1000  # runs with a tag that are counted at most
+ALL = (1 << 63) - 1  # runs; more can't be stored
 
 
 def find(
     ask: Ask, filter: RunFilter, order: RunOrder, cursor: Cursor | None, limit: int
 ) -> list[OrderPosition]:
     """Return the positions in the order of the runs of a page."""
+    limit = max(0, limit)
+    found: list[OrderPosition] = []
+    for which, values in _lists(ask, filter, order, cursor):
+        found += ask(which.query, *values, limit)
+    found.sort(reverse=order.descending)
+    return found[:limit]
+
+
+def count(ask: Ask, filter: RunFilter) -> int:
+    """Return the number of runs that match a filter."""
+    total = 0
+    for which, values in _lists(ask, filter, RunOrder.CREATED, None):
+        ((number,),) = ask(which.count, *values, ALL)
+        total += number
+    return total
+
+
+def _lists(
+    ask: Ask, filter: RunFilter, order: RunOrder, cursor: Cursor | None
+) -> Iterator[tuple[List, tuple[Any, ...]]]:
+    """Yield the lists that a filter is answered from, each with the values of its query."""
     tag, *others = _rarest_first(ask, filter)
     owned = filter.owner is not None
     query = "list_kinds_and_states_of_owner" if owned else "list_kinds_and_states"
     low, high = bounds(filter, order, cursor)
-    limit = max(0, limit)
-    found: list[OrderPosition] = []
     for kind, state in ask(query, *(tag, filter.owner)[: 1 + owned]):
         if filter.kind in (None, kind) and (filter.states is None or state in filter.states):
             values = (
@@ -48,11 +71,8 @@ def find(
                 filter.name,
                 filter.folded,
                 msgspec.json.encode(others).decode() if others else None,
-                limit,
             )
-            found += ask(List(order, owned, state in FINAL).query, *values)
-    found.sort(reverse=order.descending)
-    return found[:limit]
+            yield List(order, owned, state in FINAL), values
 
 
 def _rarest_first(ask: Ask, filter: RunFilter) -> tuple[str, ...]:
@@ -65,11 +85,11 @@ def _rarest_first(ask: Ask, filter: RunFilter) -> tuple[str, ...]:
     owned = filter.owner is not None
     query = "count_tagged_of_owner" if owned else "count_tagged"
 
-    def count(tag: str) -> int:
+    def tagged(tag: str) -> int:
         ((found,),) = ask(query, *(tag, MANY, filter.owner)[: 2 + owned])
         return int(found)
 
-    return tuple(sorted(filter.tags, key=count))
+    return tuple(sorted(filter.tags, key=tagged))
 
 
 def fill(connection: apsw.Connection) -> None:

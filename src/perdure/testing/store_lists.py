@@ -75,6 +75,18 @@ class ListConformance(StoreOpening):
             assert (store.run("fork").name, store.run("parent").name) == ("two", "one")
             assert _ids(store, RunFilter(tags=("q",))) == ["fork"]
 
+    def test_forks_are_known_by_their_parents_also_by_those_that_were_deleted(self, tmp_path: Path) -> None:
+        with self.opened(tmp_path) as store:
+            created(store, "parent")
+            created(store, "bobs", owner="bob")
+            for fork, parent, owner in (("b", "parent", "ann"), ("a", "b", "ann"), ("c", "bobs", "bob")):
+                made = Fork(run=a_fork(fork, parent, 0, owner=owner), savepoint=encoded(a_savepoint()))
+                store.submit(ForkRuns([made])).result(WAIT)
+            store.submit(DeleteRun("b")).result(WAIT)
+            assert [*store.parents().items()] == [("a", "b"), ("c", "bobs")]
+            assert store.parents("bob") == {"c": "bobs"}
+            assert store.parents("eve") == {}
+
     def test_a_change_of_name_and_tags_changes_nothing_else(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             before = created(store, steps=1, tags=("old",))
@@ -117,6 +129,11 @@ class ListConformance(StoreOpening):
             assert [run.id for run in store.runs()] == ["r2", "r1", "r0"]
             assert [run.id for run in store.runs(limit=2)] == ["r2", "r1"]
             assert list(store.runs(limit=0)) == list(store.runs(limit=-1)) == []
+            assert [run.id for run in store.runs(limit=1, offset=1)] == ["r1"]
+            behind = Cursor.behind(store.run("r2"), RunOrder.NEWEST)
+            assert [run.id for run in store.runs(cursor=behind, offset=1)] == ["r0"]
+            assert list(store.runs(offset=3)) == []
+            assert store.count_runs() == 3
 
     def test_a_list_has_the_runs_that_all_of_its_filter_holds_of(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -145,6 +162,7 @@ class ListConformance(StoreOpening):
                     and (filter.states is None or run.state in filter.states)
                     and all(tag in run.tags for tag in filter.tags)
                 ]
+                assert store.count_runs(filter) == len(expected), filter
                 for order in (RunOrder.CREATED, RunOrder.UPDATED, RunOrder.NAME):
                     assert _page_by_page(store, filter, order, 5) == expected, (filter, order)
                 for order in (RunOrder.NEWEST, RunOrder.LATEST, RunOrder.NAME_BACKWARDS):
@@ -190,6 +208,7 @@ class ListConformance(StoreOpening):
             filter = RunFilter(created_after=0.0, created_before=4.0)
             for order in RunOrder:
                 assert sorted(_page_by_page(store, filter, order, 2)) == ["r1", "r2", "r3"]
+                assert store.count_runs(filter) == 3
                 updated = RunFilter(updated_after=5.0, updated_before=9.0, created_after=1.0)
                 assert sorted(_page_by_page(store, updated, order, 2)) == ["r2", "r3"]
 

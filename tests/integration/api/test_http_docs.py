@@ -56,7 +56,7 @@ def test_the_curl_commands_of_the_page_work(tmp_path: Path) -> None:
     assert answers[0]["scenarios"] == {"epidemic": ["base", "distancing"]}
     assert [step["step"] for step in answers[1]["steps"]] == [1, 2]
     assert (answers[2]["name"], answers[2]["tags"]) == ("Distancing from day 20", ["nightly"])
-    assert answers[3] == {"runs": [], "next": None}
+    assert answers[3] == {"runs": [], "next": None, "total": None}
 
 
 def test_the_python_of_the_page_runs() -> None:

@@ -109,3 +109,58 @@ def test_a_cursor_that_leads_nowhere_is_refused(client: httpx.Client) -> None:
         refused = client.get("/runs", params=params)
         assert refused.status_code == 422
         assert words in refused.json()["error"]["message"]
+
+
+def test_a_page_anywhere_in_a_list_says_how_many_runs_there_are(client: httpx.Client) -> None:
+    runs = [new(client) for _ in range(5)]
+    client.post(f"/runs/{runs[1]}/steps").raise_for_status()
+
+    def page(**params: Any) -> tuple[list[str], Any]:
+        answer = client.get("/runs", params={"sort": "created", **params}).raise_for_status().json()
+        return [run["id"] for run in answer["runs"]], answer["total"]
+
+    assert page(offset=3, limit=1, total="true") == (runs[3:4], 5)
+    assert page(offset=9, total="true", state="created") == ([], 4)
+    assert page(total="true", owner="someone") == ([], 0)
+    assert page(offset=4) == (runs[4:], None)
+    first = client.get("/runs", params={"sort": "created", "limit": 1, "offset": 1, "total": "true"})
+    rest = client.get(first.links["next"]["url"]).json()
+    assert [run["id"] for run in rest["runs"]] == runs[2:3], "the next page leaves nothing out"
+    for wrong in ({"offset": -1}, {"offset": 1_000_001}, {"offset": "1_0"}, {"total": "yes"}):
+        assert client.get("/runs", params=wrong).status_code == 422
+
+
+def test_a_run_knows_the_tree_of_its_forks(client: httpx.Client) -> None:
+    root = new(client, name="root")
+    client.post(f"/runs/{root}/steps", json={"steps": 5}).raise_for_status()
+
+    def fork(parent: str, step: int) -> str:
+        made: str = client.post(f"/runs/{parent}/fork", json={"step": step}).raise_for_status().json()["id"]
+        return made
+
+    left, right = fork(root, 2), fork(root, 4)
+    client.post(f"/runs/{left}/steps").raise_for_status()
+    leaf = fork(left, 3)
+    new(client)  # which belongs to another tree
+
+    def tree(run_id: str) -> list[tuple[Any, ...]]:
+        answer = client.get(f"/runs/{run_id}/tree").raise_for_status().json()
+        assert answer["complete"]
+        fields = ("id", "parent", "step", "position", "savepoint")
+        return [tuple(node[field] for field in fields) for node in answer["nodes"]]
+
+    nodes = {
+        (root, None, None, 5, None),
+        (left, root, 2, 3, None),
+        (right, root, 4, 4, None),
+        (leaf, left, 3, 3, None),
+    }
+    for run_id in (root, left, right, leaf):
+        found = tree(run_id)
+        assert (set(found), len(found)) == (nodes, 4)
+        places = [node[0] for node in found]
+        assert places.index(left) < places.index(leaf), "parents come before their forks"
+    client.delete(f"/runs/{left}").raise_for_status()
+    assert tree(leaf) == [(leaf, left, 3, 3, None)], "its branch ends where a run is missing"
+    assert {node[0] for node in tree(root)} == {root, right}
+    assert client.get("/runs/unknown/tree").status_code == 404

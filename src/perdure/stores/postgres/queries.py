@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from perdure.stores.list_queries import list_queries
+from perdure.stores.list_queries import list_queries, named_queries
 from perdure.stores.queries import Query, parse
 
 __all__ = ["MIGRATIONS", "QUERIES", "STATEMENTS", "Migration"]
@@ -58,7 +58,7 @@ _LISTS = list_queries(
 )
 
 STATEMENTS: Mapping[str, str] = MappingProxyType(
-    {name: query.sql for name, query in QUERIES.items()} | {which.query: sql for which, sql in _LISTS.items()}
+    {name: query.sql for name, query in QUERIES.items()} | named_queries(_LISTS)
 )
 """The SQL of every query by its name."""
 

@@ -94,6 +94,10 @@ SELECT CAST(owner AS BLOB) FROM runs WHERE id = ?1;
 -- Find the id of a run by its number
 SELECT id FROM runs WHERE number = ?1;
 
+-- name: list_parents
+-- Find the forks of an owner, or of all, each with its parent, in the order of their creation
+SELECT id, parent FROM runs WHERE parent IS NOT NULL AND (?1 IS NULL OR owner = ?1) ORDER BY number;
+
 -- name: read_run
 -- Read a run by its id
 SELECT {run}
