@@ -117,9 +117,8 @@ async function ask(
       continue;
     }
     if (answer.ok) return answer;
-    const error = await errorOf(answer);
-    if (answer.status === 401 && at !== "/login") toLogin();
-    throw error;
+    if (answer.status === 401) toLogin();
+    throw await errorOf(answer);
   }
 }
 

@@ -53,7 +53,8 @@ export class PageExperiment extends Part {
   @property({ attribute: false }) route!: Route;
   @state() private latest: Partial<RunEvent> = {};
   @state() private savepoints: Savepoint[] = [];
-  @state() private error: unknown = null;
+  @state() private readError: unknown = null;
+  @state() private forkError: unknown = null;
   @state() private busy = false;
   #shown = "";
   #attempt = 0;
@@ -76,7 +77,7 @@ export class PageExperiment extends Part {
       this.#attempt = this.run.attempt;
       this.#before = this.#pace = null;
       this.savepoints = [];
-      this.error = null;
+      this.readError = this.forkError = null;
     }
     this.latest = {};
     this.#noted();
@@ -99,7 +100,10 @@ export class PageExperiment extends Part {
   override render() {
     const { run, route } = this;
     const reason = this.latest.reason ?? run.reason;
-    return html`<p-heading .run=${run} no-stop><p-lifecycle .run=${run}></p-lifecycle></p-heading>
+    const steered = { ...run, desired: this.latest.desired ?? run.desired };
+    return html`<p-heading .run=${run} no-stop
+        ><p-lifecycle .run=${steered}></p-lifecycle
+      ></p-heading>
       ${reason ? html`<pre tabindex="0">${reason}</pre>` : nothing}
       ${run.missing ? html`<p class="panel">${run.missing}</p>` : nothing} ${this.#times()}
       <section aria-labelledby="packs">
@@ -181,7 +185,8 @@ export class PageExperiment extends Part {
         .forking=${this.busy || !stops.length}
         @fork=${(event: CustomEvent<number>) => void this.#forkAt(event.detail)}
       ></p-timeline>
-      <p-error .error=${this.error}></p-error>
+      <p-error .error=${this.forkError}></p-error>
+      <p-error .error=${this.readError} .retry=${() => void this.#read()}></p-error>
       <details>
         <summary>${count(this.savepoints.length, "savepoint")}</summary>
         <p-savepoints
@@ -243,8 +248,9 @@ export class PageExperiment extends Part {
     try {
       const { savepoints } = await get<{ savepoints: Savepoint[] }>(`/runs/${id}/savepoints`);
       if (id === this.run.id) this.savepoints = savepoints;
+      this.readError = null;
     } catch (error) {
-      this.error = error;
+      this.readError = error;
     }
   }
 
@@ -253,14 +259,14 @@ export class PageExperiment extends Part {
     const savepoint = this.savepoints.findLast(({ timestamp }) => timestamp <= time);
     if (this.busy || !savepoint) return;
     this.busy = true;
-    this.error = null;
+    this.forkError = null;
     try {
       const body = { savepoint: savepoint.timestamp };
       const at = `/runs/${this.run.id}/fork`;
       const { id } = await post<ExperimentRun>(at, body, { key: newKey() });
       go(`/runs/${id}`);
     } catch (error) {
-      this.error = error;
+      this.forkError = error;
     }
     this.busy = false;
   }

@@ -6,6 +6,7 @@ import { ApiError, del, get, newKey, post, put, send } from "../api.js";
 import { path } from "../base.js";
 import type { Chosen } from "../dropped.js";
 import { Part } from "../element.js";
+import { live } from "../live.js";
 import { confirm } from "../parts/dialog.js";
 import "../parts/error.js";
 import "../parts/upload.js";
@@ -47,6 +48,9 @@ export class PageNewExperiment extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.listen(live, "change", () => {
+      if (live.state === "live" && this.listError !== null) void this.#list();
+    });
     void this.#list();
   }
 

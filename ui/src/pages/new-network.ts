@@ -5,6 +5,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { get, isAbort, newKey, post } from "../api.js";
 import { Part } from "../element.js";
 import { keep, kept } from "../keep.js";
+import { live } from "../live.js";
 import { EXAMPLES, type Network, type NetworkCheck } from "../networks.js";
 import "../parts/error.js";
 import { go, type Route } from "../router.js";
@@ -85,6 +86,9 @@ export class PageNewNetwork extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.listen(live, "change", () => {
+      if (live.state === "live" && this.checkError !== null) void this.#look();
+    });
     const before = kept<{ monomers: string; constraints: string }>(HERE, "network");
     if (before) this.#set(before);
     this.whenGone(() => {

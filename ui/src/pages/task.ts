@@ -81,7 +81,10 @@ export class PageTask extends Part {
   override render() {
     const { run, route } = this;
     const over = hasEnded(run);
-    return html`<p-heading .run=${run} no-stop><p-lifecycle .run=${run}></p-lifecycle></p-heading>
+    const steered = { ...run, desired: this.latest.desired ?? run.desired };
+    return html`<p-heading .run=${run} no-stop
+        ><p-lifecycle .run=${steered}></p-lifecycle
+      ></p-heading>
       ${run.reason ? html`<pre tabindex="0">${run.reason}</pre>` : nothing}
       ${run.missing ? html`<p class="panel">${run.missing}</p>` : nothing} ${this.#facts(over)}
       ${this.#howFar(over)} ${this.#found(over)}
@@ -135,6 +138,7 @@ export class PageTask extends Part {
       return html`<section aria-labelledby="bounds">
         <h2 id="bounds">Bounds</h2>
         <p-bounds .lower=${lower} .upper=${upper} .most=${most}></p-bounds>
+        ${over ? nothing : this.#working()}
         ${
           this.bounds.length > 1
             ? html`<p-chart
@@ -160,6 +164,15 @@ export class PageTask extends Part {
         )}
       </dl>
     </section>`;
+  }
+
+  /** What the solver is at: a number of polymers that it tests, or a configuration of a list. */
+  #working() {
+    const { count, k } = this.progress ?? {};
+    if (typeof count !== "number" || typeof k !== "number") return nothing;
+    return html`<p class="faint">
+      It is looking for configuration ${figure(count)}, with ${figure(k)} polymers.
+    </p>`;
   }
 
   #found(over: boolean) {
