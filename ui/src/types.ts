@@ -280,6 +280,7 @@ export interface RunEvent {
   name?: string;
   tags?: string[];
   step?: number;
+  desired?: State;
   attempt?: number;
   seconds?: number;
   place?: number | null;

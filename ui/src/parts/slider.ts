@@ -85,7 +85,7 @@ export class PSlider extends Part {
                 ><button
                   aria-label=${`Set ${this.label} back`}
                   ?disabled=${this.disabled}
-                  @click=${this.#back}
+                  @click=${() => this.#fire(null)}
                 >
                   Back
                 </button>`
@@ -161,11 +161,6 @@ export class PSlider extends Part {
     if (value === "" || !Number.isFinite(valueAsNumber)) this.#fire(null);
     else this.#fire(valueAsNumber);
     this.requestUpdate();
-  }
-
-  #back(): void {
-    this.#fire(null);
-    this.renderRoot.querySelector("input")?.focus(); // the button goes
   }
 
   #fire(value: number | null): void {

@@ -61,8 +61,6 @@ export class PSessionHistory extends CockpitPart {
   @query("p-tree") private tree!: PTree | null;
 
   #key = "";
-  #of: unknown[] = [];
-  #made: Stop[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   override render() {
@@ -191,8 +189,7 @@ export class PSessionHistory extends CockpitPart {
     const of = places.map(([manager, scenario]) => {
       const columns = results[manager]?.[scenario];
       const row = columns ? rowAt(columns, step) : -1;
-      // A scenario that has ended has no values from there on; the last step is here of each.
-      if (!columns || row < 0 || step > (columns.step.at(-1) ?? 0)) return {};
+      if (!columns || row < 0) return {};
       const found = columns.step[row] ?? 0;
       if (!shown || found > shown.step) shown = { step: found, time: columns.time[row] ?? null };
       return Object.fromEntries(
@@ -229,15 +226,18 @@ export class PSessionHistory extends CockpitPart {
 
   #stops(): Stop[] {
     const { savepoints, changes } = this.cockpit;
-    if (this.#of[0] === savepoints && this.#of[1] === changes) return this.#made;
-    this.#of = [savepoints, changes];
-    const kept = savepoints.map(({ step, name }): Stop => {
-      return { at: step, kind: "savepoint", label: name ? `savepoint “${name}”` : "savepoint" };
-    });
-    const set = changes.map(({ step, settings }): Stop => {
-      return { at: step, kind: "change", label: `set before: ${inWords(settings, figure)}` };
-    });
-    return (this.#made = [...kept, ...set]);
+    return [
+      ...savepoints.map(({ step, name }): Stop => ({
+        at: step,
+        kind: "savepoint",
+        label: name ? `savepoint “${name}”` : "savepoint",
+      })),
+      ...changes.map(({ step, settings }): Stop => ({
+        at: step,
+        kind: "change",
+        label: `set before: ${inWords(settings, figure)}`,
+      })),
+    ];
   }
 
   #words(at: number): string {
