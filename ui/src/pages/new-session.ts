@@ -81,7 +81,8 @@ export class PageNewSession extends Part {
           : nothing
       }
       <form @submit=${this.#create}>
-        ${managers.map(([name, manager]) => this.#manager(name, manager))} ${this.#unusable()}
+        ${managers.map(([name, manager], at) => this.#manager(name, manager, at))}
+        ${this.#unusable()}
         <section class="panel">
           <h2>Details</h2>
           <div class="grid">
@@ -101,13 +102,13 @@ export class PageNewSession extends Part {
     `;
   }
 
-  #manager(name: string, manager: Manager) {
+  #manager(name: string, manager: Manager, at: number) {
     const picked = this.draft.scenarios[name] ?? [];
     const { starttime, stoptime, dt } = manager.run_specs;
     const outputs = this.draft.outputs[name] ?? [];
-    return html`<section class="panel manager" aria-labelledby=${`m-${name}`}>
+    return html`<section class="panel manager" aria-labelledby=${`manager-${at}`}>
       <div class="row spread">
-        <h2 id=${`m-${name}`}>${name}</h2>
+        <h2 id=${`manager-${at}`}>${name}</h2>
         <span class="faint"
           >${manager.engine === "system_dynamics" ? "system dynamics" : manager.engine}, time
           ${figure(starttime)} to ${figure(stoptime)} in steps of ${figure(dt)}</span

@@ -100,7 +100,7 @@ export class PChart extends Part {
         <div class="tools">
           ${
             this.zoom && !this.asTable
-              ? html`<button @click=${() => this.#choose(null)}>All times</button>`
+              ? html`<button @click=${this.#all}>All times</button>`
               : nothing
           }
           <button
@@ -133,6 +133,11 @@ export class PChart extends Part {
       <span class="probe" hidden></span>
       <p class="hidden-text" role="status">${this.spoken}</p>
     `;
+  }
+
+  #all(): void {
+    this.#choose(null);
+    this.frame.focus(); // the button goes
   }
 
   #flip(): void {

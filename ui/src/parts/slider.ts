@@ -85,7 +85,7 @@ export class PSlider extends Part {
                 ><button
                   aria-label=${`Set ${this.label} back`}
                   ?disabled=${this.disabled}
-                  @click=${() => this.#fire(null)}
+                  @click=${this.#back}
                 >
                   Back
                 </button>`
@@ -161,6 +161,11 @@ export class PSlider extends Part {
     if (value === "" || !Number.isFinite(valueAsNumber)) this.#fire(null);
     else this.#fire(valueAsNumber);
     this.requestUpdate();
+  }
+
+  #back(): void {
+    this.#fire(null);
+    this.renderRoot.querySelector("input")?.focus(); // the button goes
   }
 
   #fire(value: number | null): void {

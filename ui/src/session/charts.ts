@@ -11,7 +11,7 @@ import "../parts/error.js";
 import { setQuery } from "../router.js";
 import type { SessionRecord, SessionResults } from "../types.js";
 import { titleOf } from "../words.js";
-import { appendPage, equationsOf, POINTS, seriesOf, type Results } from "./curves.js";
+import { appendPage, curve, equationsOf, POINTS, seriesOf, type Results } from "./curves.js";
 import { CockpitPart } from "./observer.js";
 import { listOf, listText, zoomOf, zoomText } from "./query.js";
 
@@ -91,22 +91,22 @@ export class PSessionCharts extends CockpitPart {
       <p-error .error=${this.error}></p-error>
       ${
         together
-          ? this.#chart("", this.#series(shown, true))
+          ? this.#chart("", shown)
           : html`<div class="many">
-              ${shown.map((equation) => this.#chart(equation, this.#series([equation], false)))}
+              ${shown.map((equation) => this.#chart(equation, [equation]))}
             </div>`
       }
       ${shown.length ? nothing : html`<p class="faint">Choose an equation to see its curves.</p>`}
     `;
   }
 
-  #chart(heading: string, series: Series[]) {
-    if (!series.length && !heading) return nothing;
+  #chart(heading: string, equations: string[]) {
+    if (!equations.length) return nothing;
     return html`<p-chart
       heading=${heading || "All curves"}
-      xlabel=${this.#xlabel()}
+      xlabel=${this.#xlabel(equations)}
       sync=${SYNC}
-      .series=${series}
+      .series=${this.#series(equations, !heading)}
       .marks=${this.#marks()}
       .zoom=${zoomOf(this.query)}
       .height=${heading ? 220 : 380}
@@ -144,8 +144,9 @@ export class PSessionCharts extends CockpitPart {
     return spec && step > 0 ? spec.starttime + (step - 1) * spec.timestep : null;
   }
 
-  #xlabel(): string {
-    const [first] = this.cockpit.places;
+  #xlabel(equations: string[]): string {
+    const { places, results } = this.cockpit;
+    const first = places.find((place) => equations.some((it) => curve(results, place, it)));
     const unit = first && this.cockpit.models[first[0]]?.units.time;
     return unit ? `time [${unit}]` : "time";
   }

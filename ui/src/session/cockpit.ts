@@ -33,7 +33,9 @@ import {
 
 export type Activity = "idle" | "stepping" | "playing" | "to-end" | "waiting";
 
-const CHUNK = 100; // steps of one request when running to the end
+const CHUNK = 100; // steps of one request when running to the end, at least
+const REQUESTS = 50; // about so many requests for a long session
+const MOST_STEPS = 10_000;
 const SECONDS_A_REQUEST = 0.1; // at higher rates several steps go in one request
 
 /** Says "change" whenever something of it is another. */
@@ -137,7 +139,16 @@ export class Cockpit extends EventTarget {
   /** Take steps until every scenario has ended, or until `pause`. */
   async toEnd(): Promise<void> {
     await this.#while("to-end", async () => {
-      while (this.#on && (await this.#takeSteps(CHUNK)));
+      let steps = Math.min(Math.max(CHUNK, Math.ceil(this.length / REQUESTS)), MOST_STEPS);
+      for (let more = true; this.#on && more;) {
+        try {
+          more = await this.#takeSteps(steps);
+        } catch (error) {
+          const limited = error instanceof ApiError && error.code === "limit_exceeded";
+          if (!limited || steps === 1) throw error;
+          steps = Math.floor(steps / 2);
+        }
+      }
     });
   }
 

@@ -4,6 +4,7 @@ import { css, html, nothing } from "lit";
 import { customElement, state } from "lit/decorators.js";
 import { path } from "../base.js";
 import { keep, kept } from "../keep.js";
+import { live } from "../live.js";
 import "../parts/error.js";
 import { count, figure, titleOf } from "../words.js";
 import { CockpitPart } from "./observer.js";
@@ -33,6 +34,12 @@ export class PSessionControls extends CockpitPart {
         color: var(--warn);
         font-weight: 600;
       }
+      button[aria-disabled="true"] {
+        cursor: not-allowed;
+        color: var(--faint);
+        background: none;
+        border: 1px dashed var(--line);
+      }
       .buttons {
         gap: 0.5rem 1rem;
       }
@@ -44,6 +51,7 @@ export class PSessionControls extends CockpitPart {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.listen(live, "change", () => this.requestUpdate());
     this.many = kept<number>("session", "many") ?? this.many;
     this.rate = kept<number>("session", "rate") ?? this.rate;
   }
@@ -52,11 +60,14 @@ export class PSessionControls extends CockpitPart {
     const { cockpit } = this;
     const { record, activity, length } = cockpit;
     if (!record) return nothing;
+    // A button that is disabled while it works would lose the focus.
     const busy = activity !== "idle" || cockpit.ended;
     const unsent = each(cockpit.unsent).length;
     return html`
       <div class="row buttons">
-        <button class="primary" ?disabled=${busy} @click=${() => cockpit.step(1)}>Step</button>
+        <button class="primary" aria-disabled=${busy} @click=${() => busy || cockpit.step(1)}>
+          Step
+        </button>
         <span class="row">
           <input
             type="number"
@@ -64,19 +75,22 @@ export class PSessionControls extends CockpitPart {
             max="10000"
             aria-label="How many steps"
             .value=${String(this.many)}
-            ?disabled=${busy}
             @change=${this.#setMany}
           />
-          <button ?disabled=${busy} @click=${() => cockpit.step(this.many)}>
+          <button aria-disabled=${busy} @click=${() => busy || cockpit.step(this.many)}>
             Take ${count(this.many, "step")}
           </button>
         </span>
-        <button ?disabled=${busy} @click=${() => cockpit.toEnd()}>Run to the end</button>
+        <button aria-disabled=${busy} @click=${() => busy || cockpit.toEnd()}>
+          Run to the end
+        </button>
         <span class="row">
           <select aria-label="Steps a second" @change=${this.#setRate}>
             ${RATES.map((it) => html`<option value=${it} ?selected=${it === this.rate}>${figure(it)} a second</option>`)}
           </select>
-          <button ?disabled=${busy} @click=${() => cockpit.play(() => this.rate)}>Play</button>
+          <button aria-disabled=${busy} @click=${() => busy || cockpit.play(() => this.rate)}>
+            Play
+          </button>
         </span>
         <button ?disabled=${activity === "idle" || cockpit.pausing} @click=${() => cockpit.pause()}>
           Pause
@@ -119,7 +133,7 @@ export class PSessionControls extends CockpitPart {
 
   #doing(): string {
     const { activity, pausing, record } = this.cockpit;
-    if (activity === "waiting")
+    if (activity === "waiting" || (activity !== "idle" && live.state === "lost"))
       return "waiting for the server; the steps are sent again by themselves";
     if (activity !== "idle") return pausing ? "pausing" : "running";
     if (record?.state === "completed") return "every scenario has ended";

@@ -61,6 +61,8 @@ export class PSessionHistory extends CockpitPart {
   @query("p-tree") private tree!: PTree | null;
 
   #key = "";
+  #of: unknown[] = [];
+  #made: Stop[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   override render() {
@@ -189,7 +191,8 @@ export class PSessionHistory extends CockpitPart {
     const of = places.map(([manager, scenario]) => {
       const columns = results[manager]?.[scenario];
       const row = columns ? rowAt(columns, step) : -1;
-      if (!columns || row < 0) return {};
+      // A scenario that has ended has no values from there on; the last step is here of each.
+      if (!columns || row < 0 || step > (columns.step.at(-1) ?? 0)) return {};
       const found = columns.step[row] ?? 0;
       if (!shown || found > shown.step) shown = { step: found, time: columns.time[row] ?? null };
       return Object.fromEntries(
@@ -226,18 +229,15 @@ export class PSessionHistory extends CockpitPart {
 
   #stops(): Stop[] {
     const { savepoints, changes } = this.cockpit;
-    return [
-      ...savepoints.map(({ step, name }): Stop => ({
-        at: step,
-        kind: "savepoint",
-        label: name ? `savepoint “${name}”` : "savepoint",
-      })),
-      ...changes.map(({ step, settings }): Stop => ({
-        at: step,
-        kind: "change",
-        label: `set before: ${inWords(settings, figure)}`,
-      })),
-    ];
+    if (this.#of[0] === savepoints && this.#of[1] === changes) return this.#made;
+    this.#of = [savepoints, changes];
+    const kept = savepoints.map(({ step, name }): Stop => {
+      return { at: step, kind: "savepoint", label: name ? `savepoint “${name}”` : "savepoint" };
+    });
+    const set = changes.map(({ step, settings }): Stop => {
+      return { at: step, kind: "change", label: `set before: ${inWords(settings, figure)}` };
+    });
+    return (this.#made = [...kept, ...set]);
   }
 
   #words(at: number): string {

@@ -78,13 +78,17 @@ export class PSessionValues extends CockpitPart {
       (place) => cockpit.value(place, "constants", name) as number | undefined,
     );
     const differ = values.some((value) => value !== values[0]);
-    const others = cockpit.places
-      .filter(([manager]) => manager === first[0])
-      .map((place) => cockpit.inForce(place, "constants", name))
-      .filter((it): it is number => typeof it === "number");
+    const model = cockpit.models[first[0]];
+    const others = [
+      model?.constants[name],
+      ...Object.values(model?.scenarios ?? {}).map(({ constants }) => constants?.[name]),
+      ...cockpit.places
+        .filter(([manager]) => manager === first[0])
+        .map((place) => cockpit.inForce(place, "constants", name)),
+    ].filter((it): it is number => typeof it === "number");
     return html`<p-slider
       label=${name}
-      unit=${cockpit.models[first[0]]?.units[name] ?? ""}
+      unit=${model?.units[name] ?? ""}
       .value=${values[0]}
       .inForce=${cockpit.inForce(first, "constants", name) as number | undefined}
       .others=${others}
