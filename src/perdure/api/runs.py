@@ -149,7 +149,11 @@ async def list_runs(
             asked, order=query.order, limit=query.limit + 1, cursor=behind, offset=query.offset
         )
         summaries = [_summary(serving, run) for run in runs[: query.limit]]
-        return runs, summaries, serving.store.count_runs(asked) if query.counts else None
+        if not query.counts:
+            return runs, summaries, None
+        if behind is None and 0 < len(runs) <= query.limit:  # to its end
+            return runs, summaries, query.offset + len(runs)
+        return runs, summaries, serving.store.count_runs(asked)
 
     runs, summaries, total = await anyio.to_thread.run_sync(read)
     following = None

@@ -10,7 +10,7 @@ WHERE {owner} tags.tag = ?2 AND tags.kind = ?3 AND tags.state = ?4
     AND (?13 IS NULL OR substr(tags.name, 1, length(?13)) = ?13)
     AND (
         ?14 IS NULL OR instr(lower(tags.name), ?14)
-        OR instr(lower((SELECT id FROM runs AS named WHERE named.number = tags.run)), ?14)
+        OR tags.run IN (SELECT number FROM runs AS named WHERE instr(lower(id), ?14))
     )
     AND (
         ?15 IS NULL OR NOT EXISTS (

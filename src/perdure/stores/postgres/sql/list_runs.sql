@@ -9,7 +9,7 @@ WHERE {owner} tags.tag = $2 AND tags.kind = $3 AND tags.state = $4
     AND ($13::text IS NULL OR starts_with(tags.name, $13))
     AND (
         $14::text IS NULL OR strpos(lower(tags.name), $14) > 0
-        OR strpos(lower((SELECT id FROM runs AS named WHERE named.number = tags.run)), $14) > 0
+        OR tags.run IN (SELECT number FROM runs AS named WHERE strpos(lower(id), $14) > 0)
     )
     AND (
         $15::text IS NULL OR NOT EXISTS (
