@@ -117,8 +117,9 @@ async function ask(
       continue;
     }
     if (answer.ok) return answer;
-    if (answer.status === 401) toLogin();
-    throw await errorOf(answer);
+    const error = await errorOf(answer);
+    if (answer.status === 401 && at !== "/login") toLogin();
+    throw error;
   }
 }
 

@@ -103,8 +103,6 @@ export class PerdureApp extends Part {
       .skip:focus {
         left: 0.5rem;
         top: 0.5rem;
-        background: var(--panel);
-        padding: 0.5rem;
         z-index: 10;
       }
       @media (max-width: 40rem) {
@@ -146,8 +144,8 @@ export class PerdureApp extends Part {
 
   override render() {
     return html`
-      <a class="skip" href="#main" @click=${this.#skip}>Skip to the content</a>
       <header>
+        <button class="skip" @click=${() => this.main.focus()}>Skip to the content</button>
         <a class="brand" href=${page("/")}>Perdure</a>
         <nav aria-label="Pages">
           ${NAVIGATION.filter(([, , names]) => names.some((it) => PAGES[it])).map(
@@ -167,7 +165,7 @@ export class PerdureApp extends Part {
               ${(["system", "light", "dark"] as const).map(
                 (it) =>
                   html`<option value=${it} ?selected=${it === this.theme}>
-                    ${{ system: "As the system", light: "Light", dark: "Dark" }[it]}
+                    ${{ system: "Auto", light: "Light", dark: "Dark" }[it]}
                   </option>`,
               )}
             </select>
@@ -251,11 +249,6 @@ export class PerdureApp extends Part {
   #themed(event: Event): void {
     this.theme = (event.target as HTMLSelectElement).value as Theme;
     setTheme(this.theme);
-  }
-
-  #skip(event: Event): void {
-    event.preventDefault();
-    this.main.focus();
   }
 
   #say(text: string): void {

@@ -11,6 +11,7 @@ export interface PageSource {
 }
 
 export const PAGES: Partial<Record<RouteName, PageSource>> = {
+  runs: { element: "page-runs", title: "Runs", load: () => import("./pages/runs.js") },
   run: { element: "page-run", title: "Run", load: () => import("./pages/run.js") },
   new: { element: "page-new", title: "New run", load: () => import("./pages/new.js") },
   "new-session": {
@@ -29,6 +30,8 @@ export const PAGES: Partial<Record<RouteName, PageSource>> = {
     load: () => import("./pages/new-network.js"),
   },
   compare: { element: "page-compare", title: "Compare", load: () => import("./pages/compare.js") },
+  system: { element: "page-system", title: "System", load: () => import("./pages/system.js") },
+  login: { element: "page-login", title: "Log in", load: () => import("./pages/login.js") },
 };
 
 /** What shows a run of a kind: an element with the property `run`, a `RunRecord`. */

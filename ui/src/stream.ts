@@ -12,6 +12,7 @@ export type Followed = readonly string[] | null;
 
 const FIRST_PAUSE = 250; // milliseconds
 const LONGEST_PAUSE = 5_000;
+const MOST_RUNS = 200; // that one stream follows by their ids
 const SILENCE = 45_000; // a comment comes every 15 seconds
 
 export class EventStream {
@@ -128,12 +129,12 @@ function same(one: Followed, other: Followed): boolean {
   return one.length === other.length && one.every((id, at) => id === other[at]);
 }
 
-/** Return the union of what several follow, in a fixed order. */
+/** Return the union of what several follow, in a fixed order; all runs if they are too many for one stream. */
 export function union(all: Iterable<Followed>): Followed {
   const found = new Set<string>();
   for (const followed of all) {
     if (followed === null) return null;
     followed.forEach((id) => found.add(id));
   }
-  return [...found].sort();
+  return found.size > MOST_RUNS ? null : [...found].sort();
 }

@@ -271,21 +271,31 @@ export interface LogLines {
   next: number | null;
 }
 
-/** What `GET /events` sends when a run has changed. */
+/** What `GET /events` sends when a run has changed; of a deleted one only `run` and `state`. */
 export interface RunEvent {
   run: string;
   kind: Kind;
+  owner: string;
+  name: string;
+  tags: string[];
   state: State | "deleted";
-  updated?: number;
-  name?: string;
-  tags?: string[];
+  outcome: Outcome | null;
+  reason: string;
+  created: number;
+  updated: number;
+  desired?: State;
   step?: number;
   desired?: State;
   attempt?: number;
   seconds?: number;
   place?: number | null;
   progress?: Progress | null;
-  reason?: string;
+  stored?: boolean;
+}
+
+/** What `POST /stop` and `POST /delete` answer. */
+export interface ManyDone {
+  runs: { run: string; done?: boolean; error?: { code: string; message: string } }[];
 }
 
 /** The answer of `GET /me`. */
@@ -294,6 +304,48 @@ export interface Me {
   administrator: boolean;
   token_needed: boolean;
   expires: number | null;
+}
+
+/** How long something took: each bucket counts those of the buckets before, too. */
+export interface Latency {
+  count: number;
+  seconds: number;
+  buckets: { seconds: number | null; count: number }[];
+}
+export interface SystemServer {
+  python: string;
+  host: string;
+  numerics: string;
+  broker: "up" | "down" | null;
+  store: {
+    ready: boolean;
+    problem: string | null;
+    shared: boolean;
+    ephemeral: boolean;
+    bytes: Record<string, number>;
+    waiting: number;
+  };
+  steps: Latency;
+  answers: Latency;
+  live_sessions: number;
+  waiting: { kind: Kind; tag: string | null; runs: number; since: number }[];
+  workers:
+    | {
+        name: string;
+        host: string;
+        tags: string[] | null;
+        slots: Record<string, number>;
+        busy: Record<string, number>;
+        lacks: string[];
+      }[]
+    | null;
+}
+/** The answer of `GET /system`; `server` is null for whoever may not see it. */
+export interface System {
+  version: string;
+  started: number;
+  queue: { kind: Kind; state: "waiting" | "working" | "paused"; runs: number }[];
+  server: SystemServer | null;
 }
 
 export interface ApiErrorBody {

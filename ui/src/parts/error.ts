@@ -11,6 +11,9 @@ export class PError extends Part {
   static override styles = [
     Part.styles,
     css`
+      :host {
+        display: contents;
+      }
       div {
         border: 1px solid var(--danger);
         border-left-width: 4px;

@@ -148,7 +148,7 @@ export class PTable<Row = unknown> extends Part {
   }
 
   /** Go to a row: draw it, and give it the focus. */
-  async focusRow(index: number): Promise<void> {
+  async focusRow(index: number, focus = true): Promise<void> {
     this.at = Math.max(0, Math.min(index, this.count - 1));
     const head = this.renderRoot.querySelector<HTMLElement>(".head")?.offsetHeight ?? 0;
     const from = this.at * this.rowHeight;
@@ -157,9 +157,8 @@ export class PTable<Row = unknown> extends Part {
     if (least > this.view.scrollTop) this.view.scrollTop = least;
     this.top = this.view.scrollTop;
     await this.updateComplete;
-    this.renderRoot.querySelector<HTMLElement>(`[data-at="${this.at}"]`)?.focus({
-      preventScroll: true,
-    });
+    const line = this.renderRoot.querySelector<HTMLElement>(`[data-at="${this.at}"]`);
+    if (focus) line?.focus({ preventScroll: true });
   }
 
   override render() {
