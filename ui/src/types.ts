@@ -283,7 +283,6 @@ export interface RunEvent {
   reason: string;
   created: number;
   updated: number;
-  desired?: State;
   step?: number;
   desired?: State;
   attempt?: number;
