@@ -51,10 +51,15 @@ class Live extends EventTarget {
   }
 
   #shared(): (message: FromTab) => void {
-    const { port } = new SharedWorker(new URL("ui/worker.js", BASE), {
+    const worker = new SharedWorker(new URL("ui/worker.js", BASE), {
       type: "module",
       name: "perdure",
     });
+    worker.onerror = () => {
+      this.#send = this.#alone(); // it couldn't be loaded
+      this.#update();
+    };
+    const { port } = worker;
     port.onmessage = ({ data }: MessageEvent<ToTab>) => this.#take(data);
     setInterval(() => this.#update(), ALIVE_EVERY);
     window.addEventListener("pagehide", () => port.postMessage({ gone: true } satisfies FromTab));

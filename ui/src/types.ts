@@ -284,7 +284,6 @@ export interface RunEvent {
   created: number;
   updated: number;
   step?: number;
-  desired?: State;
   attempt?: number;
   seconds?: number;
   place?: number | null;

@@ -2,6 +2,7 @@
 
 import { css, html, nothing, type PropertyValues, type TemplateResult } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
+import { live as checked } from "lit/directives/live.js";
 import { post } from "../api.js";
 import { page } from "../base.js";
 import { Part } from "../element.js";
@@ -25,7 +26,7 @@ const STATE_WORDS = {
 };
 const NEWEST_FIRST = "-created";
 const AGES_EVERY = 10_000; // milliseconds
-const TYPING = 150; // milliseconds without a key until a search begins
+const TYPING = 50; // milliseconds without a key until a search begins
 const MOST = 1000; // runs of one request
 
 @customElement("page-runs")
@@ -232,7 +233,7 @@ export class PageRuns extends Part {
           type="checkbox"
           tabindex="-1"
           aria-label="Choose ${titleOf(run)}"
-          .checked=${this.chosen.has(run.id)}
+          .checked=${checked(this.chosen.has(run.id))}
           @click=${(event: MouseEvent) => this.#clicked(run, event)}
         />`,
     },

@@ -167,8 +167,11 @@ export class PTable<Row = unknown> extends Part {
     const first = Math.max(0, Math.floor(this.top / this.rowHeight) - EXTRA);
     const end = Math.min(this.count, Math.ceil((this.top + this.height) / this.rowHeight) + EXTRA);
     this.#drawn({ first, end });
+    // The row in the tab order is one that is drawn, even if the table was scrolled past it.
+    const seen = Math.min(Math.ceil(this.top / this.rowHeight), this.count - 1);
+    const stop = this.at >= first && this.at < end ? this.at : seen;
     const rows = [];
-    for (let index = first; index < end; index++) rows.push(this.#line(index, columns));
+    for (let index = first; index < end; index++) rows.push(this.#line(index, columns, stop));
     return html`<div
       class="view"
       role="grid"
@@ -219,7 +222,7 @@ export class PTable<Row = unknown> extends Part {
     </span>`;
   }
 
-  #line(index: number, columns: Column<Row>[]) {
+  #line(index: number, columns: Column<Row>[], stop: number) {
     const row = this.row(index);
     const chosen = row !== undefined && this.chosen?.has(this.keyOf(row));
     return html`<div
@@ -228,7 +231,7 @@ export class PTable<Row = unknown> extends Part {
       data-at=${index}
       aria-rowindex=${index + 2}
       aria-selected=${this.chosen ? (chosen ? "true" : "false") : nothing}
-      tabindex=${index === this.at ? 0 : -1}
+      tabindex=${index === stop ? 0 : -1}
       ${styled({ top: `${index * this.rowHeight}px`, height: `${this.rowHeight}px` })}
       @focus=${() => (this.at = index)}
       @dblclick=${() => this.#say("open", index)}
