@@ -283,6 +283,7 @@ export interface RunEvent {
   reason: string;
   created: number;
   updated: number;
+  desired?: State;
   step?: number;
   attempt?: number;
   seconds?: number;
