@@ -5,6 +5,7 @@ import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, get } from "../api.js";
 import { page } from "../base.js";
 import { Part } from "../element.js";
+import { live } from "../live.js";
 import type { ForkNode, ForkTree, RunEvent } from "../types.js";
 import { titleOf } from "../words.js";
 import "./error.js";
@@ -70,11 +71,17 @@ export class PTree extends Part {
 
   @property() run = "";
 
-  @state() private nodes: ForkNode[] = [];
+  @state() private nodes: ForkNode[] | null = null;
   @state() private chosen: ReadonlySet<string> = new Set();
   @state() private error: unknown = null;
 
   #reading = 0;
+  #unfollow: (() => void) | undefined;
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.whenGone(() => this.#unfollow?.());
+  }
 
   override updated(changed: PropertyValues<this>): void {
     if (changed.has("run")) void this.refresh();
@@ -88,11 +95,9 @@ export class PTree extends Part {
       if (reading !== this.#reading || !this.isConnected) return;
       this.nodes = nodes;
       this.error = null;
-      if (nodes.length > 1)
-        this.followRuns(
-          nodes.map(({ id }) => id),
-          (event) => this.#take(event),
-        );
+      const others = nodes.map(({ id }) => id).filter((id) => id !== this.run);
+      this.#unfollow?.();
+      this.#unfollow = live.runs([this.run, ...others], (event) => this.#take(event));
     } catch (error) {
       // That the server doesn't answer is shown on top of the page.
       if (!(error instanceof ApiError && error.status === 0)) this.error = error;
@@ -101,13 +106,15 @@ export class PTree extends Part {
 
   override render() {
     if (this.error) return html`<p-error .error=${this.error}></p-error>`;
-    if (this.nodes.length < 2)
+    const { nodes } = this;
+    if (!nodes) return html`<p role="status">Reading…</p>`;
+    if (nodes.length < 2)
       return html`<p class="faint">
         There are no forks yet. Choose a step on the time line to make one.
       </p>`;
-    const branches = branchesOf(this.nodes);
-    const end = Math.max(1, ...this.nodes.map(endOf));
-    const chosen = this.nodes.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id);
+    const branches = branchesOf(nodes);
+    const end = Math.max(1, ...nodes.map(endOf));
+    const chosen = nodes.filter(({ id }) => this.chosen.has(id)).map(({ id }) => id);
     return html`
       <ol>
         ${branches.map((branch) => this.#branch(branch, end))}
@@ -162,9 +169,10 @@ export class PTree extends Part {
   }
 
   #take({ run, state, step, name }: RunEvent): void {
-    if (state === "deleted") this.nodes = this.nodes.filter(({ id }) => id !== run);
+    const nodes = this.nodes ?? [];
+    if (state === "deleted") this.nodes = nodes.filter(({ id }) => id !== run);
     else
-      this.nodes = this.nodes.map((node) =>
+      this.nodes = nodes.map((node) =>
         node.id === run
           ? { ...node, state, name: name ?? node.name, position: step ?? node.position }
           : node,
