@@ -38,6 +38,11 @@ export const chartStyles = css`
     margin: 0;
     padding: 0;
   }
+  .legend li {
+    display: flex;
+    align-items: center;
+    gap: 0.35rem;
+  }
   .legend label {
     display: flex;
     align-items: center;
@@ -47,7 +52,7 @@ export const chartStyles = css`
   .legend svg {
     flex: none;
   }
-  output {
+  .value {
     min-width: 4.5em;
     font-variant-numeric: tabular-nums;
   }

@@ -161,8 +161,8 @@ export class PChart extends Part {
         <span
           >${series.label}${series.unit ? html` <small>[${series.unit}]</small>` : nothing}</span
         >
-        <output>${value === undefined || value === null ? "" : figure(value)}</output>
       </label>
+      <span class="value">${value === undefined || value === null ? "" : figure(value)}</span>
     </li>`;
   }
 

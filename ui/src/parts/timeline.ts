@@ -114,7 +114,7 @@ export class PTimeline extends Part {
   }
 
   override render() {
-    const here = this.at ?? this.end;
+    const here = this.#here;
     const shown = this.under ?? here;
     return html`
       <svg
@@ -184,6 +184,11 @@ export class PTimeline extends Part {
     return this.stops.filter((stop) => stop.at === at).map(({ label }) => label);
   }
 
+  /** The chosen place: where the run stands, or its last savepoint, until another is. */
+  get #here(): number {
+    return this.at ?? (this.snap ? (this.#places().at(-1) ?? this.end) : this.end);
+  }
+
   get #scale(): number {
     return Math.max(this.length, this.end, 1);
   }
@@ -215,7 +220,7 @@ export class PTimeline extends Part {
   #over(at: number | null): void {
     if (at === this.under) return;
     this.under = at;
-    this.#fire("at", at ?? this.at ?? this.end);
+    this.#fire("at", at ?? this.#here);
   }
 
   #choose(at: number): void {
@@ -225,7 +230,7 @@ export class PTimeline extends Part {
   }
 
   #key(event: KeyboardEvent): void {
-    const here = this.at ?? this.end;
+    const here = this.#here;
     const places = this.#places();
     const next = places.find((it) => it > here) ?? this.end;
     const last = places.findLast((it) => it < here) ?? 0;
