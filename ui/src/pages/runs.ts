@@ -226,7 +226,7 @@ export class PageRuns extends Part {
   readonly #columns: Column<RunSummary>[] = [
     {
       name: "chosen",
-      title: "",
+      title: html`<span class="hidden-text">Chosen</span>`,
       width: "1.5rem",
       cell: (run) =>
         html`<input

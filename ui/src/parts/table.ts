@@ -10,7 +10,7 @@ import { styled } from "../styled.js";
 export interface Column<Row> {
   name: string;
   /** Words of its head. */
-  title: string;
+  title: unknown;
   /** As in CSS grid-template-columns. */
   width?: string;
   number?: boolean;
