@@ -29,9 +29,9 @@ SESSIONS = 200
 TASKS = 50
 EXPERIMENTS = 6
 EXAMPLE = "pendulum"
-SECONDS = 5.0  # of simulated time
-NUMBERS = 100  # which a task adds, with a savepoint after each
-BETWEEN_STRIKES = 150  # acknowledged requests
+SECONDS = 3.0  # of simulated time
+NUMBERS = 40  # which a task adds, with a savepoint after each
+BETWEEN_STRIKES = 60  # acknowledged requests
 WAIT = 240.0  # seconds
 
 pytestmark = [

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from structlog.testing import capture_logs
 from tests.support.brokers import RedisServer, free_ports, redis_server
 from tests.support.deaf import DeafStore
 from tests.support.in_process import TASKS, in_process
@@ -326,6 +327,23 @@ def test_messages_that_cannot_be_published_are_kept_up_to_a_limit(monkeypatch: p
         waiting.announce("task", f"run-{number}", ("gpu",))
     assert waiting.lost is not None
     waiting.close()
+
+
+def test_a_broker_that_is_killed_is_lost_and_no_unexpected_error() -> None:
+    def until(condition: Callable[[], bool]) -> None:
+        while not condition():
+            waiting.announce("task", "run", ())
+            time.sleep(0.01)
+
+    with redis_server() as server, capture_logs() as logged:
+        waiting = Announcer(server.url(), Metrics())
+        for _ in range(3):
+            until(lambda: waiting.lost is None)
+            server.service.kill()
+            until(lambda: waiting.lost is not None)
+            server.service.start()
+        waiting.close()
+    assert {line["event"] for line in logged} == {"broker_answers", "broker_lost"}
 
 
 def test_what_a_worker_does_beside_its_runs_goes_on_after_an_unexpected_error(

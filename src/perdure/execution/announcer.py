@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from perdure.execution.broker import celery_app, exchange, routing_keys, task_name
+from perdure.execution.broker import celery_app, exchange, lost_errors, routing_keys, task_name
 from perdure.observability import Metrics
 from perdure.stores.location import shown_url
 from perdure.supervision import start_thread
@@ -97,7 +97,7 @@ class Announcer:
                 with connection:
                     connection.connect()
                     self._publish(connection)
-            except (OSError, *connection.connection_errors, *connection.channel_errors) as error:
+            except lost_errors(connection) as error:
                 self._set_lost(f"{type(error).__name__}: {error}")
                 self._closing.wait(AGAIN)
 

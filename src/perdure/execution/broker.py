@@ -14,9 +14,19 @@ from perdure.stores.queue import ANY_TAG
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu.connection import Connection
     from kombu.entity import Exchange, Queue
 
-__all__ = ["NAME", "celery_app", "exchange", "queue_of_worker", "queues", "routing_keys", "task_name"]
+__all__ = [
+    "NAME",
+    "celery_app",
+    "exchange",
+    "lost_errors",
+    "queue_of_worker",
+    "queues",
+    "routing_keys",
+    "task_name",
+]
 
 NAME: Final = "perdure"
 """The name of the exchange, and the first part of the names of queues and of Celery's tasks."""
@@ -84,6 +94,13 @@ def celery_app(url: str) -> "Celery":
         worker_hijack_root_logger=False,
     )
     return app
+
+
+def lost_errors(connection: "Connection") -> tuple[type[Exception], ...]:
+    """Return what is raised when the broker doesn't answer: by its client, or by Celery in place of that."""
+    from kombu.exceptions import OperationalError
+
+    return OSError, OperationalError, *connection.connection_errors, *connection.channel_errors
 
 
 def task_name(kind: str) -> str:

@@ -18,7 +18,7 @@ import structlog
 
 from perdure.errors import PerdureError
 from perdure.execution.announcer import Announcer
-from perdure.execution.broker import NAME, celery_app, queue_of_worker, queues, task_name
+from perdure.execution.broker import NAME, celery_app, lost_errors, queue_of_worker, queues, task_name
 from perdure.execution.local import LocalExecutor
 from perdure.observability import Metrics
 from perdure.stores.base import Store
@@ -218,8 +218,7 @@ class CeleryWorker:
     def _declare(self) -> bool:
         """Declare the queues; return whether the broker has them now."""
         connection = self._app.connection_for_write()
-        lost = (OSError, *connection.connection_errors, *connection.channel_errors)
-        with suppress(*lost), connection, connection.channel() as channel:
+        with suppress(*lost_errors(connection)), connection, connection.channel() as channel:
             for queue in self._queues:
                 queue.bind(channel).declare()
             return True
