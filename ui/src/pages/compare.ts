@@ -16,7 +16,7 @@ import { apart, curve, placeName } from "../session/curves.js";
 import { differences } from "../session/differences.js";
 import { listOf, listText, zoomOf, zoomText } from "../session/query.js";
 import type { Place } from "../session/settings.js";
-import type { RunList, RunRecord, RunSummary } from "../types.js";
+import type { Manager, ManagerList, RunList, RunRecord, RunSummary } from "../types.js";
 import { modelOf, titleOf } from "../words.js";
 
 const MOST = 8;
@@ -35,12 +35,18 @@ export class PageCompare extends Part {
       h2 {
         margin-top: 0;
       }
+      .curves {
+        gap: 0.5rem 1.25rem;
+        margin-bottom: 0.75rem;
+      }
       .many {
         display: grid;
         grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr));
         gap: 1rem;
       }
+      th,
       td {
+        min-width: 7rem;
         overflow-wrap: anywhere;
       }
       .found {
@@ -62,6 +68,7 @@ export class PageCompare extends Part {
   @state() private searched = "";
   @state() private reading = false;
   @state() private equations: string[] = [];
+  @state() private models: Record<string, Manager> = {};
 
   #shown = "";
   #reading: AbortController | undefined;
@@ -79,6 +86,7 @@ export class PageCompare extends Part {
     this.whenGone(() => this.#follow?.());
     this.#shown = "";
     void this.#search("");
+    void this.#readModels();
   }
 
   override updated(changed: PropertyValues): void {
@@ -201,7 +209,7 @@ export class PageCompare extends Part {
     const difference = query.get("difference") !== "none";
     return html`<section class="panel">
       <h2>Curves</h2>
-      <div class="row">
+      <div class="row curves">
         <p-choice
           label="Equations"
           .groups=${{ Equations: equations }}
@@ -227,14 +235,22 @@ export class PageCompare extends Part {
   }
 
   #chart(heading: string, series: Series[]) {
+    const unit = this.#unitOf("time");
     return html`<p-chart
       heading=${heading}
-      xlabel="time"
+      xlabel=${unit ? `time [${unit}]` : "time"}
       sync="compare"
       .series=${series}
       .zoom=${zoomOf(this.route.query)}
       @zoom=${(event: CustomEvent) => setQuery({ zoom: zoomText(event.detail) })}
     ></p-chart>`;
+  }
+
+  /** Return the unit that an equation has in the models of all runs; none if they differ. */
+  #unitOf(name: string): string | undefined {
+    const managers = new Set(placesOfAll(this.runs).map(([manager]) => manager));
+    const units = new Set([...managers].map((manager) => this.models[manager]?.units[name]));
+    return units.size === 1 ? [...units][0] : undefined;
   }
 
   #series(equation: string): Series[] {
@@ -243,7 +259,7 @@ export class PageCompare extends Part {
       places.flatMap((place, column) => {
         const found = curve(results, place, equation);
         if (!found) return [];
-        return [{ ...found, ...this.#look(record, row, places, column) }];
+        return [{ ...found, ...this.#look(record, row, places, column, equation) }];
       }),
     );
   }
@@ -257,16 +273,17 @@ export class PageCompare extends Part {
         const own = curve(results, place, equation);
         const base = first && curve(first.results, place, equation);
         if (!own || !base) return [];
-        return [{ ...apart(own, base), ...this.#look(record, row + 1, places, column) }];
+        return [{ ...apart(own, base), ...this.#look(record, row + 1, places, column, equation) }];
       }),
     );
   }
 
-  #look(record: RunRecord, row: number, places: Place[], column: number) {
+  #look(record: RunRecord, row: number, places: Place[], column: number, equation: string) {
     const place = places[column];
     const of = places.length > 1 && place ? ` · ${placeName(place, places)}` : "";
     return {
       label: titleOf(record) + of,
+      unit: this.#unitOf(equation),
       color: `var(--curve-${row % COLORS})`,
       dash: DASHES[column % DASHES.length],
     };
@@ -290,6 +307,14 @@ export class PageCompare extends Part {
     } catch (error) {
       this.error = error;
     }
+  }
+
+  async #readModels(): Promise<void> {
+    // Without them curves have no units; whatever else is wrong is shown by what reads the runs.
+    this.models = await get<ManagerList>("/models").then(
+      ({ managers }) => managers,
+      () => ({}),
+    );
   }
 
   /** Read the runs once more in a while, since one has changed. */

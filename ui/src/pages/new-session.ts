@@ -32,7 +32,7 @@ export class PageNewSession extends Part {
       .manager {
         margin-bottom: 0.75rem;
       }
-      .manager h2 {
+      h2 {
         margin: 0;
       }
       .scenarios {

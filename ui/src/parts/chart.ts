@@ -7,17 +7,13 @@ import uPlot from "uplot";
 import { Part } from "../element.js";
 import { exact, figure } from "../words.js";
 import { joined, type Series } from "./chart-data.js";
+import { drawMarks, type Mark } from "./chart-marks.js";
 import { savePicture } from "./chart-picture.js";
 import { chartStyles } from "./chart-styles.js";
 import type { Column } from "./table.js";
 
-/** A vertical line at `x`. */
-export interface Mark {
-  x: number;
-  label: string;
-}
-
 export type { Series } from "./chart-data.js";
+export type { Mark } from "./chart-marks.js";
 
 export type Zoom = [number, number];
 
@@ -93,10 +89,17 @@ export class PChart extends Part {
   }
 
   override render() {
+    const unit = this.#unit;
     const name = this.heading || this.series.map(({ label }) => label).join(", ") || "Chart";
     return html`
       <div class="head">
-        ${this.heading ? html`<h3>${this.heading}</h3>` : nothing}
+        ${
+          this.heading
+            ? html`<h3>
+                ${this.heading}${unit ? html` <small class="faint">[${unit}]</small>` : nothing}
+              </h3>`
+            : nothing
+        }
         <div class="tools">
           ${
             this.zoom && !this.asTable
@@ -140,6 +143,12 @@ export class PChart extends Part {
     this.frame.focus(); // the button goes
   }
 
+  /** The unit of all curves, shown once beside the heading; nothing if they have several. */
+  get #unit(): string | undefined {
+    const unit = this.series[0]?.unit;
+    return this.heading && this.series.every((it) => it.unit === unit) ? unit : undefined;
+  }
+
   #flip(): void {
     this.asTable = !this.asTable;
     if (this.asTable) void import("./table.js");
@@ -159,7 +168,11 @@ export class PChart extends Part {
             stroke-dasharray=${series.dash?.join(" ") ?? "none"} />`}
         </svg>
         <span
-          >${series.label}${series.unit ? html` <small>[${series.unit}]</small>` : nothing}</span
+          >${series.label}${
+            series.unit && series.unit !== this.#unit
+              ? html` <small>[${series.unit}]</small>`
+              : nothing
+          }</span
         >
       </label>
       <span class="value">${value === undefined || value === null ? "" : figure(value)}</span>
@@ -248,7 +261,7 @@ export class PChart extends Part {
       hooks: {
         setCursor: [(u) => this.#moved(u)],
         setSelect: [(u) => this.#selected(u)],
-        draw: [(u) => this.#drawMarks(u)],
+        draw: [(u) => drawMarks(u, this.marks, this.#css("--faint"))],
       },
     } as uPlot.Options;
   }
@@ -326,28 +339,6 @@ export class PChart extends Part {
       return this.off.has(label) || value == null ? [] : [`${label} ${figure(value)}`];
     });
     this.spoken = `${this.xlabel || "x"} ${figure(x)}: ${values.join(", ")}`;
-  }
-
-  #drawMarks(u: uPlot): void {
-    const { ctx, bbox } = u;
-    const scale = uPlot.pxRatio;
-    ctx.save();
-    ctx.strokeStyle = ctx.fillStyle = this.#css("--faint");
-    ctx.font = `${11 * scale}px system-ui, sans-serif`;
-    ctx.textBaseline = "top";
-    ctx.setLineDash([4 * scale, 4 * scale]);
-    for (const { x, label } of this.marks) {
-      const left = u.valToPos(x, "x", true);
-      if (left < bbox.left || left > bbox.left + bbox.width) continue;
-      ctx.beginPath();
-      ctx.moveTo(left, bbox.top);
-      ctx.lineTo(left, bbox.top + bbox.height);
-      ctx.stroke();
-      const fits = left + ctx.measureText(label).width < bbox.left + bbox.width;
-      ctx.textAlign = fits ? "left" : "right";
-      ctx.fillText(label, left + (fits ? 4 : -4) * scale, bbox.top + 2 * scale);
-    }
-    ctx.restore();
   }
 
   #colorOf(at: number): string {

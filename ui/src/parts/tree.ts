@@ -27,7 +27,7 @@ export class PTree extends Part {
       }
       li {
         display: grid;
-        grid-template-columns: minmax(9rem, 1fr) minmax(6rem, 2fr);
+        grid-template-columns: repeat(auto-fit, minmax(min(15rem, 100%), 1fr));
         gap: 0.25rem 0.75rem;
         align-items: center;
         padding: 0.15rem 0;
@@ -39,6 +39,8 @@ export class PTree extends Part {
         min-width: 0;
       }
       a {
+        flex: 1;
+        min-width: 5rem;
         overflow-wrap: anywhere;
       }
       a[aria-current] {

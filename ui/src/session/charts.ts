@@ -82,7 +82,8 @@ export class PSessionCharts extends CockpitPart {
                     .checked=${this.#withParent}
                     @change=${() => setQuery({ with: this.#withParent ? "none" : null })}
                   />
-                  With its parent</label
+                  With its parent,
+                  ${titleOf(this.parent?.record ?? { id: record.parent, name: "" })}</label
                 >
                 <a href=${page(`/compare?runs=${record.parent},${record.id}`)}>Compare them</a>`
             : nothing
@@ -121,7 +122,7 @@ export class PSessionCharts extends CockpitPart {
     if (!this.parent) return own;
     const of = {
       results: this.parent.results,
-      suffix: ` · ${titleOf(this.parent.record)} (parent)`,
+      suffix: " · parent",
       dashes: together ? places.length : 1,
     };
     return [...own, ...seriesOf({ ...of, places, equations, units, together })];

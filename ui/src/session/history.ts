@@ -41,6 +41,11 @@ export class PSessionHistory extends CockpitPart {
         top: 0;
         background: var(--panel);
       }
+      tbody th {
+        font-weight: 400;
+        color: var(--ink);
+        overflow-wrap: anywhere;
+      }
       form {
         margin: 0.75rem 0;
       }
