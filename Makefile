@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 # Types are checked on one core while the other compiles; what a recipe starts, such as pytest, has all cores.
 MAKEFLAGS += --jobs=2
-.PHONY: help serve test lint compiled bench crash lock clean FORCE
+.PHONY: help serve test lint compiled bench crash screenshots lock clean FORCE
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv$(if $(LATEST),-latest)
@@ -69,6 +69,9 @@ bench: $(VENV)/.ready-dev ## Measure, each figure beside its budget (PEERS=1 add
 
 crash: $(VENV)/.ready-dev ## Kill a stepped server KILLS times and compare every number
 	CRASH_KILLS=$(KILLS) $(BIN)/pytest tests/crash -s -p no:xdist --timeout 0
+
+screenshots: $(VENV)/.ready-dev ## Take pictures of every page, in light and dark, wide and on a phone
+	$(BIN)/python -m tests.screenshots
 
 lock: ## Renew constraints.txt with the newest versions, and print what changed
 	@rm -rf $(LOCK_ENVIRONMENT)

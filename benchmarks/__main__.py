@@ -21,6 +21,7 @@ from benchmarks import (
     growth,
     lists,
     machines,
+    page,
     peer,
     preemption,
     queue,
@@ -53,6 +54,7 @@ class Name(StrEnum):
     START = "start"
     LISTS = "lists"
     MACHINES = "machines"
+    PAGE = "page"
 
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
@@ -69,6 +71,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.START: ("The command's version and help (CPU time)", start.measure),
     Name.LISTS: ("Lists of 10,000 runs of an owner, SQLite", lists.measure),
     Name.MACHINES: ("PostgreSQL, with one and two API processes", machines.measure),
+    Name.PAGE: ("The page, in Chromium", page.measure),
 }
 
 EXAMPLES = (

@@ -46,6 +46,17 @@ const page = {
   },
 };
 
+// The indentation of templates is sent with them: a line in them begins where its text does.
+const tight = {
+  name: "tight",
+  setup(build) {
+    build.onLoad({ filter: /src[/\\].*\.ts$/ }, async ({ path }) => ({
+      contents: (await readFile(path, "utf8")).replace(/\n[ \t]+/g, "\n"),
+      loader: "ts",
+    }));
+  },
+};
+
 const builds = [
   {
     ...common,
@@ -54,7 +65,7 @@ const builds = [
     metafile: true,
     entryNames: "[name]-[hash]",
     chunkNames: "[name]-[hash]",
-    plugins: [page],
+    plugins: [tight, page],
   },
   { ...common, entryPoints: ["src/worker.ts"] },
 ];

@@ -114,9 +114,9 @@ export class PServed extends Part {
     return html`<h2>A session, step by step</h2>
       <pre tabindex="0">
 curl ${path("/runs")} ${type} \\
-     -d ${quoted(body)}
+-d ${quoted(body)}
 curl ${path("/runs/RUN/steps")} ${type} \\
-     -d '{"steps": 10}'
+-d '{"steps": 10}'
 curl ${path("/runs/RUN/results")}</pre>`;
   }
 

@@ -1,0 +1,115 @@
+"""Pictures of every page, in light and dark, wide and on a phone: `make screenshots`.
+
+They are of a server of their own, with runs of each kind. Four of them stand in the README.
+"""
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import Page
+from tests.support.browser import PHONE, WIDE, launched, opened
+from tests.support.server import ROOT, running
+
+FOLDER = ROOT / "screenshots"
+README = ROOT / "docs" / "pictures"
+SHOWN = ("session-light-wide", "experiment-dark-wide", "compare-light-wide", "runs-dark-phone")
+"""Those in the README."""
+
+SETTLED = 2500  # milliseconds
+
+
+def main() -> None:
+    """Take all pictures."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder) / "perdure.db", "perdure.examples:catalogue") as server,
+        launched() as browser,
+    ):
+        addresses = _prepare(server.url)
+        for theme in ("light", "dark"):
+            for size, viewport in (("wide", WIDE), ("phone", PHONE)):
+                with opened(browser, color_scheme=theme, viewport=viewport) as person:
+                    for name, address in addresses.items():
+                        page = person.tab(f"{server.url}/ui{address}")
+                        _take(page, FOLDER / f"{name}-{theme}-{size}.png")
+                        page.close()
+    README.mkdir(exist_ok=True)
+    for name in SHOWN:
+        shutil.copy(FOLDER / f"{name}.png", README / f"{name}.png")
+    print(f"{len(list(FOLDER.iterdir()))} pictures are in {FOLDER}")
+
+
+def _take(page: Page, file: Path) -> None:
+    page.get_by_role("heading", level=1).wait_for()
+    page.wait_for_timeout(SETTLED)  # charts are drawn, and a few readings of the system are there
+    page.screenshot(path=file, full_page=True)
+
+
+def _prepare(url: str) -> dict[str, str]:
+    """Make runs of each kind; return the name and the address of each page."""
+    with httpx.Client(base_url=url, timeout=240) as client:
+        session = _made(
+            client,
+            kind="session",
+            scenarios={"customer_acquisition": ["base", "strong_word_of_mouth"]},
+            name="Word of mouth",
+            tags=["marketing"],
+        )
+        client.post(f"/runs/{session}/steps", json={"steps": 40}).raise_for_status()
+        body = {"step": 10, "name": "A better campaign"}
+        fork = client.post(f"/runs/{session}/fork", json=body).raise_for_status().json()["id"]
+        better = {"constants": {"word_of_mouth_success": 0.04}}
+        settings = {"customer_acquisition": {"base": better, "strong_word_of_mouth": better}}
+        client.post(f"/runs/{fork}/steps", json={"steps": 30, "settings": settings}).raise_for_status()
+        network = (ROOT / "examples" / "networks" / "and_gate.txt").read_text()
+        task = _made(
+            client, kind="task", task="stable_configurations", input={"network": network}, name="AND gate"
+        )
+        addresses = {
+            "runs": "/",
+            "new": "/new",
+            "new-session": "/new/session",
+            "new-experiment": "/new/experiment",
+            "new-network": "/new/network",
+            "session": f"/runs/{session}",
+            "compare": f"/compare?runs={session},{fork}",
+            "task": f"/runs/{task}",
+            "system": "/system",
+            "login": "/login",
+        }
+        zipped = _zip(ROOT / "examples" / "experiments" / "pendulum")
+        headers = {"Content-Type": "application/zip"}
+        client.post("/experiments?name=pendulum", content=zipped, headers=headers).raise_for_status()
+        experiment = _made(
+            client, kind="experiment", experiment="pendulum", name="Swing up", tags=["mujoco"], seed=7
+        )
+        client.put(f"/runs/{experiment}/state", json={"state": "started"}).raise_for_status()
+        addresses["experiment"] = f"/runs/{experiment}"
+    return addresses
+
+
+def _made(client: httpx.Client, **body: object) -> str:
+    run: str = client.post("/runs", json=body).raise_for_status().json()["id"]
+    return run
+
+
+def _zip(folder: Path) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder))
+    return made.getvalue()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    sys.exit(main())
