@@ -216,6 +216,17 @@ export interface ForkTree {
   nodes: ForkNode[];
 }
 
+/** An engine of an experiment that has a scene, and why it can't be drawn. */
+export interface Scene {
+  engine: string;
+  simulator: string;
+  world: string;
+  hint: string | null;
+}
+export interface SceneList {
+  scenes: Scene[];
+}
+
 export interface RunSpecs {
   starttime: number;
   stoptime: number;

@@ -27,6 +27,7 @@ VIEWS: Final = "views"  # the documents with what they see
 LASTS = 3.0  # seconds for which a run is watched after it was asked for
 LOOK = 0.5  # seconds between two looks whether it is watched
 EVERY = 0.25  # seconds between two views
+LARGEST = 8 << 20  # bytes of a view; bodies make smaller ones
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +109,8 @@ class Viewing:
         except TimeoutError:  # it stands still, or its steps are long
             return
         self._asked = False
+        if len(shown) > LARGEST:
+            return
         version = await asyncio.to_thread(_version, self._store, self._run_id)
         blob = msgspec.msgpack.encode(StoredView(self._token, shown))
         await asyncio.wrap_future(self._store.submit(PutDocument(VIEWS, self._run_id, blob, version)))

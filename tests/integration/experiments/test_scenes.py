@@ -203,13 +203,3 @@ def test_no_more_processes_draw_than_may(client: httpx.Client, server: Served) -
     for run_id in runs:
         assert steps_in(drawn(client, run_id)) == 0
         assert len(drawing(server)) <= 2
-
-
-def test_a_server_that_draws_none_says_so(tmp_path: Path) -> None:
-    with served(tmp_path, max_scenes=0) as running, running.client() as client:
-        run_id = made(client, send(client, "grey", grey_experiment(ENDLESS)))["id"]
-        (scene,) = client.get(f"/runs/{run_id}/scenes").json()["scenes"]
-        assert "PERDURE_MAX_SCENES" in scene["hint"]
-        refused = client.get(f"/runs/{run_id}/scene")
-        assert refused.status_code == 409
-        assert "PERDURE_MAX_SCENES" in refused.json()["error"]["message"]

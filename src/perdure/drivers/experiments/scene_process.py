@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.drivers.experiments.scene_views import PICTURE, REFUSED, PictureRequest
 from perdure.engines.python_script.part import Part
 from perdure.engines.python_script.simulators.pictures import Pictures, make_pictures, png
 from perdure.errors import PerdureError, message_of
@@ -21,24 +22,9 @@ from perdure.execution.child import print_by_lines
 from perdure.execution.isolated_engine import receive, send
 from perdure.state.codec import decode
 
-__all__ = ["PICTURE", "REFUSED", "PictureRequest", "main"]
+__all__ = ["main"]
 
-PICTURE, REFUSED = "picture", "refused"
 NICENESS = 10  # runs come first
-
-
-class PictureRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One picture: the engine, what its simulator was made of, the encoded scene, and the size in pixels."""
-
-    engine: str
-    simulator: str
-    world: str
-    script: str
-    seed: int
-    folder: str
-    scene: bytes
-    width: int
-    height: int
 
 
 class _Artist:

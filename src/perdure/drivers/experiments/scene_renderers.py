@@ -6,7 +6,9 @@ files. It is sent copies of states, and nothing of the run depends on what it do
 
 import asyncio
 import os
+import shutil
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Hashable, Mapping
@@ -19,15 +21,15 @@ from typing import Any
 import msgspec
 import structlog
 
-from perdure.artifacts import Artifacts
-from perdure.drivers.experiments.scene_process import PICTURE, PictureRequest
+from perdure.artifacts import Artifacts, CalledOff
+from perdure.drivers.experiments.scene_views import PICTURE, PictureRequest
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.engines.generators import hash_seed
 from perdure.errors import PerdureError, SceneUnavailable, TooManyScenes
 from perdure.execution.child_limits import ChildLimits
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.isolated_engine import LENGTH
-from perdure.execution.isolation import Isolation, hand_over
+from perdure.execution.isolation import Isolation, User, hand_over
 from perdure.execution.launch import housed
 from perdure.execution.output import Output
 from perdure.execution.scratch import Scratch
@@ -166,6 +168,7 @@ class _Renderer:
         self._drawn: dict[str, tuple[Hashable, bytes]] = {}  # the last picture of each engine
         self._asked = time.monotonic()
         self._busy = False
+        self._patience = STARTING  # seconds for the next picture
         self._said: deque[str] = deque(maxlen=LAST_WORDS)
         self.task = asyncio.create_task(self._work(), name=f"perdure-scenes-{run.id}")
 
@@ -198,7 +201,7 @@ class _Renderer:
         why = "the server is closing"
         try:
             async with AsyncExitStack() as opened:
-                process, folder, patience = None, "", STARTING
+                process, folder = None, ""
                 while True:
                     try:
                         async with asyncio.timeout(IDLE):
@@ -217,9 +220,7 @@ class _Renderer:
                     began, self._busy = time.monotonic(), True
                     if process is None:
                         process, folder = await self._start(opened)
-                    answer = await self._ask(
-                        process, msgspec.structs.replace(request, folder=folder), patience
-                    )
+                    answer = await self._ask(process, msgspec.structs.replace(request, folder=folder))
                     if not drawn.cancelled():
                         match answer:
                             case [kind, bytes(picture)] if kind == PICTURE:
@@ -227,7 +228,7 @@ class _Renderer:
                                 drawn.set_result(picture)
                             case [_, reason]:
                                 drawn.set_exception(SceneUnavailable(engine=request.engine, reason=reason))
-                    patience, self._asked, self._busy = DRAWING, time.monotonic(), False
+                    self._patience, self._asked, self._busy = DRAWING, time.monotonic(), False
                     await asyncio.sleep(began + EVERY - time.monotonic())
         except (PerdureError, OSError, EOFError, TimeoutError) as error:
             why = self._why(error)
@@ -243,7 +244,7 @@ class _Renderer:
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
-            return f"drawing it took longer than {DRAWING:g} s"
+            return f"drawing it took longer than {self._patience:g} s"
         if isinstance(error, EOFError | ConnectionError):
             said = " ".join(self._said)
             return f"the process that draws it has ended{f': {said}' if said else ''}"
@@ -254,7 +255,14 @@ class _Renderer:
         its, run = self._renderers, self._run
         user, home = await housed(its.isolation, its.scratch, run.owner, f"scenes of {run.id}", opened)
         folder = home / "files"
-        await asyncio.to_thread(self._fetch, folder, None if user is None else user.id)
+        if user is not None:  # not in the home: other processes of the owner must not get at what is copied
+            folder = home.with_name(f"{home.name}.files")
+            opened.push_async_callback(asyncio.to_thread, shutil.rmtree, folder, True)
+        called_off = threading.Event()
+        fetching = asyncio.create_task(asyncio.to_thread(self._fetch, folder, user, called_off))
+        opened.push_async_callback(asyncio.wait, {fetching})
+        opened.callback(called_off.set)
+        await asyncio.shield(fetching)
         spec = ExperimentSpec.from_blob(run.spec)
         environment: Mapping[str, str] = {
             "PYTHONHASHSEED": hash_seed(spec.seed),
@@ -271,7 +279,7 @@ class _Renderer:
             environment=environment,
             user=user,
             ids=NOBODY if its.isolation is None else its.isolation.ids,
-            folders=[home] if user is None else [],
+            folders=[home if user is None else folder],
         )
         opened.push_async_callback(process.aclose)
         for output in process.outputs.values():
@@ -279,12 +287,13 @@ class _Renderer:
             opened.callback(reading.cancel)
         return process, str(folder)
 
-    def _fetch(self, folder: Path, user: int | None) -> None:
+    def _fetch(self, folder: Path, user: User | None, called_off: threading.Event) -> None:
         spec = ExperimentSpec.from_blob(self._run.spec)
         experiments = self._renderers.artifacts.experiments(self._run.owner)
-        experiments.fetch(spec.experiment, spec.version, folder)
-        if user is not None:
-            hand_over(folder, user)
+        with suppress(CalledOff):
+            experiments.fetch(spec.experiment, spec.version, folder, called_off.is_set)
+            if user is not None:
+                hand_over(folder, user.id)
 
     async def _listen(self, output: Output) -> None:
         """Keep the last lines that the process prints."""
@@ -292,11 +301,11 @@ class _Renderer:
             await output.readable()
             self._said.extend(output.take(1 << 14)[1])
 
-    async def _ask(self, process: GuardedProcess, request: PictureRequest, patience: float) -> Any:
+    async def _ask(self, process: GuardedProcess, request: PictureRequest) -> Any:
         """Return what the process answers; raise `EOFError` if it ends, `TimeoutError` if it takes long."""
         reader, writer = process.channel
         blob = encode(msgspec.structs.asdict(request))
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(self._patience):
             with suppress(ConnectionError):  # then it is read that it has ended
                 writer.write(LENGTH.pack(len(blob)) + blob)
                 await writer.drain()

@@ -1,4 +1,4 @@
-"""What a simulation shows to those who watch it: copies of its engines' scenes at one simulation time."""
+"""Copies of scenes: what a simulation shows to those who watch it, and what is sent to be drawn."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,12 @@ import msgspec
 from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 
-__all__ = ["Scene", "SceneView"]
+__all__ = ["PICTURE", "REFUSED", "PictureRequest", "Scene", "SceneView"]
 
+PICTURE, REFUSED = (
+    "picture",
+    "refused",
+)  # what the process that draws answers: a PNG file, or why there is none
 SCHEMA = 1
 LARGEST = 4 << 20  # bytes of all scenes of a view
 
@@ -50,3 +54,17 @@ class SceneView(msgspec.Struct, frozen=True):
             return msgspec.convert(decode(blob, schema=SCHEMA), cls)
         except msgspec.ValidationError as error:
             raise CorruptBlob(reason=f"it is no view of a simulation ({error})") from error
+
+
+class PictureRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture: the engine, what its simulator was made of, the encoded scene, and the size in pixels."""
+
+    engine: str
+    simulator: str
+    world: str
+    script: str
+    seed: int
+    folder: str
+    scene: bytes
+    width: int
+    height: int

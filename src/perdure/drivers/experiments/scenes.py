@@ -15,9 +15,8 @@ import msgspec
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.configuration import read as read_configuration
-from perdure.drivers.experiments.scene_process import PictureRequest
 from perdure.drivers.experiments.scene_renderers import NO_LIBRARY, SceneRenderers, off_screen
-from perdure.drivers.experiments.scene_views import SceneView
+from perdure.drivers.experiments.scene_views import PictureRequest, SceneView
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.drivers.run_access import find_run
 from perdure.drivers.session_requests import Owner

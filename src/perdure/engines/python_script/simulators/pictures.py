@@ -66,7 +66,9 @@ class MujocoPictures:
         if sleep is not None:
             self._model.opt.enableflags &= ~int(sleep)
         self._data: Any = self._mujoco.MjData(self._model)
-        self._camera: Any = 0 if self._model.ncam else self._free_camera()
+        self._free: Any = None if self._model.ncam else self._free_camera()
+        self._centre: Any = None if self._free is None else self._free.lookat.copy()
+        self._moves = bool((self._model.jnt_type == int(self._mujoco.mjtJoint.mjJNT_FREE)).any())
         self._renderer: Any = None
 
     def draw(self, scene: Any, width: int, height: int) -> Any:
@@ -79,7 +81,12 @@ class MujocoPictures:
         self._mujoco.mj_setState(self._model, self._data, state, kind)
         self._mujoco.mj_forward(self._model, self._data)
         renderer = self._renderer_of(width, height)
-        renderer.update_scene(self._data, self._camera)
+        if self._free is None:
+            renderer.update_scene(self._data, 0)
+        else:
+            if self._moves:
+                self._follow()
+            renderer.update_scene(self._data, self._free)
         return renderer.render()
 
     def _lit(self, path: Path) -> Any:
@@ -109,6 +116,12 @@ class MujocoPictures:
         camera.distance *= AWAY
         camera.elevation = ELEVATION
         return camera
+
+    def _follow(self) -> None:
+        """Point the free camera at where the model has moved to, in strides; so it mostly stands still."""
+        stride = self._model.stat.extent
+        left = self._data.subtree_com[0] - self._centre
+        self._free.lookat[:] = self._centre + stride * np.nan_to_num(np.round(left / stride))
 
     def _renderer_of(self, width: int, height: int) -> Any:
         if self._renderer is None or (self._renderer.width, self._renderer.height) != (width, height):
