@@ -13,6 +13,7 @@ import "../parts/log.js";
 import type { PLog } from "../parts/log.js";
 import "../parts/progress.js";
 import "../parts/savepoints.js";
+import "../parts/scene.js";
 import "../parts/timeline.js";
 import type { Stop } from "../parts/timeline.js";
 import "../parts/tree.js";
@@ -106,6 +107,7 @@ export class PageExperiment extends Part {
       ></p-heading>
       ${reason ? html`<pre tabindex="0">${reason}</pre>` : nothing}
       ${run.missing ? html`<p class="panel">${run.missing}</p>` : nothing} ${this.#times()}
+      <p-scene .run=${run} .savepoints=${this.savepoints}></p-scene>
       <section aria-labelledby="packs">
         <h2 id="packs">Data packs</h2>
         <p-datapacks .run=${run.id} .version=${this.#version()}></p-datapacks>

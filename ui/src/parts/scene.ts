@@ -12,7 +12,7 @@ import "./error.js";
 
 const EVERY = 250; // milliseconds between two pictures
 const BUSY = 1_000; // milliseconds until it is asked again when too many scenes are drawn
-const SIZES = [320, 640, 960, 1280]; // pixels of the width
+const SIZES = [320, 640]; // pixels of the width
 const ENGINE = "scene"; // the parameters of the query that hold what is shown
 const AT = "scene-at";
 
@@ -45,7 +45,7 @@ export class PScene extends Part {
       img {
         display: block;
         max-width: 100%;
-        max-height: 70vh;
+        max-height: min(30rem, 70vh);
       }
       .old img {
         opacity: 0.6;
@@ -262,15 +262,17 @@ export class PScene extends Part {
 
   /** Ask for a picture, if one is wanted, may be another one, and can be seen. */
   #look(): void {
-    if (!this.engine || this.#busy || !this.#inView || document.hidden) return;
+    if (!this.engine || this.#busy || !this.#inView || document.hidden || !this.isConnected) return;
     if (Date.now() < this.#pauseUntil) return;
     const isLive = this.at === null && this.run.state === "started";
     const wanted = this.#wanted;
     if (wanted === this.#looked && !(isLive && !this.hint)) return;
     this.#busy = true;
+    const began = Date.now();
     void this.#draw(wanted).finally(() => {
       this.#busy = false;
       if (this.#wanted !== this.#looked) this.#look();
+      else if (isLive) setTimeout(() => this.#look(), began + EVERY - Date.now());
     });
   }
 

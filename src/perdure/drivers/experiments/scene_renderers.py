@@ -40,7 +40,7 @@ from perdure.state.codec import decode, encode
 
 __all__ = ["NO_LIBRARY", "SceneRenderers", "off_screen"]
 
-IDLE = 5.0  # seconds without a request after which a process ends
+IDLE = 10.0  # seconds without a request after which a process ends
 SPARED = 1.0  # seconds without one after which it may give way to that of another run
 STARTING = 60.0  # seconds for the first picture of a process, which imports libraries and compiles the model
 DRAWING = 20.0  # seconds for every other one
