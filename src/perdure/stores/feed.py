@@ -70,7 +70,8 @@ class Subscription:
     def __init__(self, feed: "Feed") -> None:
         self._feed = feed
         self._loop = asyncio.get_running_loop()
-        self._hinted = asyncio.Event()
+        self._hinted = asyncio.Event()  # set soon after the first pending hint; used by the loop alone
+        self._lock = threading.Lock()  # guards the following
         self._hints: list[Hint] = []
         self._latest: dict[str, int] = {}  # index of the last pending hint about each run
 
@@ -102,9 +103,18 @@ class Subscription:
         self._feed.remove(self, run_id)
 
     def notify(self, hint: Hint) -> None:
-        """Deliver a hint, from any thread."""
-        with suppress(RuntimeError):  # the loop is closed, and so the reader has ended
-            self._loop.call_soon_threadsafe(self._put, hint)
+        """Deliver a hint, from any thread; only the first pending one wakes the loop."""
+        with self._lock:
+            is_first = not self._hints
+            last = self._latest.get(hint.run_id)
+            if last is not None and self._hints[last].state == hint.state:
+                self._hints[last] = hint
+            else:
+                self._latest[hint.run_id] = len(self._hints)
+                self._hints.append(hint)
+        if is_first:
+            with suppress(RuntimeError):  # the loop is closed, and so the reader has ended
+                self._loop.call_soon_threadsafe(self._hinted.set)
 
     @property
     def pending(self) -> bool:
@@ -113,23 +123,17 @@ class Subscription:
 
     async def wait(self) -> None:
         """Return when a hint is pending."""
-        await self._hinted.wait()
+        while not self._hints:
+            self._hinted.clear()
+            if not self._hints:
+                await self._hinted.wait()
 
     def take(self) -> list[Hint]:
         """Return the pending hints in their order. Take first, then read the store: no change is missed."""
-        hints, self._hints = self._hints, []
-        self._latest.clear()
-        self._hinted.clear()
+        with self._lock:
+            hints, self._hints = self._hints, []
+            self._latest.clear()
         return hints
-
-    def _put(self, hint: Hint) -> None:
-        last = self._latest.get(hint.run_id)
-        if last is not None and self._hints[last].state == hint.state:
-            self._hints[last] = hint
-        else:
-            self._latest[hint.run_id] = len(self._hints)
-            self._hints.append(hint)
-            self._hinted.set()
 
 
 class Feed:
