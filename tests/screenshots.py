@@ -21,7 +21,8 @@ README = ROOT / "docs" / "pictures"
 SHOWN = ("session-light-wide", "experiment-dark-wide", "compare-light-wide", "runs-dark-phone")
 """Those in the README."""
 
-SETTLED = 2500  # milliseconds
+SETTLED = 2_500  # milliseconds
+READINGS = 8_000  # until the charts of the system have some
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
                 with opened(browser, color_scheme=theme, viewport=viewport) as person:
                     for name, address in addresses.items():
                         page = person.tab(f"{server.url}/ui{address}")
-                        _take(page, FOLDER / f"{name}-{theme}-{size}.png")
+                        _take(page, name, FOLDER / f"{name}-{theme}-{size}.png")
                         page.close()
     README.mkdir(exist_ok=True)
     for name in SHOWN:
@@ -47,10 +48,11 @@ def main() -> None:
     print(f"{len(list(FOLDER.iterdir()))} pictures are in {FOLDER}")
 
 
-def _take(page: Page, file: Path) -> None:
+def _take(page: Page, name: str, file: Path) -> None:
+    """Take a picture of what is in view of a page that the README shows, and of the whole of another one."""
     page.get_by_role("heading", level=1).wait_for()
-    page.wait_for_timeout(SETTLED)  # charts are drawn, and a few readings of the system are there
-    page.screenshot(path=file, full_page=True)
+    page.wait_for_timeout(READINGS if name == "system" else SETTLED)
+    page.screenshot(path=file, full_page=file.stem not in SHOWN)
 
 
 def _prepare(url: str) -> dict[str, str]:
@@ -69,10 +71,10 @@ def _prepare(url: str) -> dict[str, str]:
         better = {"constants": {"word_of_mouth_success": 0.04}}
         settings = {"customer_acquisition": {"base": better, "strong_word_of_mouth": better}}
         client.post(f"/runs/{fork}/steps", json={"steps": 30, "settings": settings}).raise_for_status()
-        network = (ROOT / "examples" / "networks" / "and_gate.txt").read_text()
-        task = _made(
-            client, kind="task", task="stable_configurations", input={"network": network}, name="AND gate"
-        )
+        lines = (ROOT / "examples" / "networks" / "and_gate.txt").read_text().splitlines()
+        monomers = [line for line in lines if line and not line.startswith("#")]
+        asked = {"monomers": monomers, "all": True}
+        task = _made(client, kind="task", task="stable_configurations", input=asked, name="AND gate")
         addresses = {
             "runs": "/",
             "new": "/new",

@@ -240,7 +240,7 @@ export class PageRuns extends Part {
     {
       name: "name",
       title: "Name",
-      width: "minmax(8rem, 2fr)",
+      width: "minmax(5rem, 2fr)",
       sortable: true,
       cell: (run) =>
         html`<a tabindex="-1" href=${page(`/runs/${run.id}`)} title=${run.id}>${titleOf(run)}</a>`,
@@ -250,7 +250,7 @@ export class PageRuns extends Part {
     {
       name: "state",
       title: "State",
-      width: "7.5rem",
+      width: "6.6rem",
       cell: (run) =>
         html`<span class="state ${run.state}" title=${run.outcome?.replace("_", " ") ?? run.state}
           >${run.outcome === "timed_out" ? "timed out" : run.state}</span
@@ -267,7 +267,7 @@ export class PageRuns extends Part {
     {
       name: "created",
       title: "Age",
-      width: "6.5rem",
+      width: "5.6rem",
       sortable: true,
       cell: (run) => html`<span title=${when(run.created)}>${ago(run.created)}</span>`,
     },

@@ -21,6 +21,9 @@ export class PageSystem extends Part {
   static override styles = [
     Part.styles,
     css`
+      .grid {
+        grid-template-columns: repeat(auto-fit, minmax(min(18rem, 100%), 1fr));
+      }
       .charts {
         display: grid;
         grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr));

@@ -95,6 +95,9 @@ export class PTable<Row = unknown> extends Part {
         white-space: nowrap;
         min-width: 0;
       }
+      .all {
+        grid-column: 1 / -1;
+      }
       .head button {
         border: 0;
         background: none;
@@ -195,7 +198,7 @@ export class PTable<Row = unknown> extends Part {
           this.count
             ? rows
             : html`<div class="line" role="row" ${styled({ height: `${this.rowHeight}px` })}>
-                <span role="gridcell" class="faint">${this.empty}</span>
+                <span role="gridcell" class="faint all">${this.empty}</span>
               </div>`
         }
       </div>
