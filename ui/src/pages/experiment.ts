@@ -58,7 +58,6 @@ export class PageExperiment extends Part {
   @state() private forkError: unknown = null;
   @state() private busy = false;
   #shown = "";
-  #attempt = 0;
   #before: [number, number] | null = null; // simulation and real time of the report before
   #pace: number | null = null; // simulated seconds in a second, between the last two reports
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -75,7 +74,6 @@ export class PageExperiment extends Part {
     if (!changed.has("run")) return;
     if (this.run.id !== this.#shown) {
       this.#shown = this.run.id;
-      this.#attempt = this.run.attempt;
       this.#before = this.#pace = null;
       this.savepoints = [];
       this.readError = this.forkError = null;
@@ -283,11 +281,7 @@ export class PageExperiment extends Part {
       if (real > realBefore) this.#pace = (simulated - simulatedBefore) / (real - realBefore);
       this.#before = [simulated, real];
     }
-    const attempt = this.latest.attempt ?? this.run.attempt;
-    if (attempt !== this.#attempt) {
-      this.#attempt = attempt;
-      this.renderRoot.querySelector<PLog>("p-log")?.again();
-    } else void this.renderRoot?.querySelector<PLog>("p-log")?.look();
+    void this.renderRoot?.querySelector<PLog>("p-log")?.look();
     if (this.#timer !== undefined) return;
     void this.#read();
     this.#timer = setTimeout(() => {

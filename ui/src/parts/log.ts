@@ -1,6 +1,6 @@
 // <p-log>: the lines that a run wrote, as they come, by level and with a search; those in view are drawn.
 
-import { css, html } from "lit";
+import { css, html, type PropertyValues } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 import { get, isAbort } from "../api.js";
 import { Part } from "../element.js";
@@ -102,6 +102,7 @@ export class PLog extends Part {
   @state() private height = 300;
   @query(".view") private view!: HTMLElement;
   #reading: AbortController | undefined;
+  #missed = false; // whether somebody asked while it was read
   #begun = "";
 
   override connectedCallback(): void {
@@ -116,7 +117,9 @@ export class PLog extends Part {
     });
   }
 
-  override willUpdate(): void {
+  override willUpdate(changed: PropertyValues<this>): void {
+    // What it wrote at its very end comes with, or after, the news of it.
+    if (changed.has("live") && !this.live && this.read) void this.look();
     if (this.run === this.#begun) return;
     this.#begun = this.run;
     this.#reading?.abort();
@@ -132,17 +135,31 @@ export class PLog extends Part {
     if (Math.abs(this.view.scrollTop - bottom) > 1) this.view.scrollTop = bottom;
   }
 
-  /** Read the lines that are new. */
+  /**
+   * Read the lines that are new, and the last known one again: after a crash, lines that came after the savepoint are
+   * taken away, and others get their numbers.
+   */
   async look(): Promise<void> {
-    if (this.#reading) return;
+    if (this.#reading) {
+      this.#missed = true;
+      return;
+    }
+    this.#missed = false;
     const { signal } = (this.#reading = new AbortController());
     try {
       for (;;) {
-        const after = this.lines.at(-1)?.number ?? 0;
+        const last = this.lines.at(-1);
+        const after = last ? last.number - 1 : 0;
         const at = `/runs/${this.run}/logs?after=${after}&limit=${PAGE}`;
         const { lines, next } = await get<LogLines>(at, { signal });
         if (signal.aborted) return;
-        if (lines.length) this.lines = [...this.lines, ...lines];
+        const [same, ...others] = lines;
+        if (last && !(same && isSame(same, last))) {
+          this.lines = [];
+          continue;
+        }
+        const fresh = last ? others : lines;
+        if (fresh.length) this.lines = [...this.lines, ...fresh];
         this.read = true;
         this.error = null;
         if (next === null) break;
@@ -152,12 +169,7 @@ export class PLog extends Part {
       this.error = error;
     }
     this.#reading = undefined;
-  }
-
-  /** Read the lines anew: after a resume, those after the savepoint are other ones. */
-  again(): void {
-    this.#begun = "";
-    this.requestUpdate();
+    if (this.#missed) void this.look();
   }
 
   override render() {
@@ -251,6 +263,10 @@ const moment = new Intl.DateTimeFormat(undefined, {
   fractionalSecondDigits: 3,
   hourCycle: "h23",
 });
+
+function isSame(one: LogLine, other: LogLine): boolean {
+  return one.number === other.number && one.time === other.time && one.text === other.text;
+}
 
 function clock(seconds: number): string {
   return moment.format(seconds * 1000);
