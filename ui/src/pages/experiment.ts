@@ -3,20 +3,18 @@
 import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { get, newKey, post } from "../api.js";
+import { path } from "../base.js";
 import { Part } from "../element.js";
 import "../parts/datapacks.js";
 import "../parts/error.js";
-import "../parts/files.js";
 import "../parts/heading.js";
 import "../parts/lifecycle.js";
 import "../parts/log.js";
 import type { PLog } from "../parts/log.js";
 import "../parts/progress.js";
-import "../parts/savepoints.js";
 import "../parts/scene.js";
 import "../parts/timeline.js";
 import type { Stop } from "../parts/timeline.js";
-import "../parts/tree.js";
 import { go, type Route } from "../router.js";
 import type { ExperimentRun, Json, Progress, RunEvent, Savepoint } from "../types.js";
 import { count, duration, figure } from "../words.js";
@@ -72,6 +70,7 @@ export class PageExperiment extends Part {
 
   override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has("run")) return;
+    if (this.over) void import("../parts/files.js");
     if (this.run.id !== this.#shown) {
       this.#shown = this.run.id;
       this.#before = this.#pace = null;
@@ -125,7 +124,18 @@ export class PageExperiment extends Part {
       </section>
       <section aria-labelledby="files">
         <h2 id="files">Files</h2>
-        <p-files .run=${run.id} ?ended=${this.over}></p-files>
+        ${
+          this.over
+            ? html`<p-files .run=${run.id}></p-files>`
+            : html`<div class="row">
+                <a
+                  class="button"
+                  download=${`${run.id}.trajectory.jsonl`}
+                  href=${path(`/runs/${run.id}/trajectory`)}
+                  >Trajectory</a
+                ><span class="faint">What it writes is stored when it ends.</span>
+              </div>`
+        }
       </section>
       ${this.#made()}`;
   }
@@ -187,7 +197,7 @@ export class PageExperiment extends Part {
       ></p-timeline>
       <p-error .error=${this.forkError}></p-error>
       <p-error .error=${this.readError} .retry=${() => void this.#read()}></p-error>
-      <details>
+      <details @toggle=${() => void import("../parts/savepoints.js")}>
         <summary>${count(this.savepoints.length, "savepoint")}</summary>
         <p-savepoints
           .run=${this.run.id}
@@ -197,7 +207,10 @@ export class PageExperiment extends Part {
           @fork=${(event: CustomEvent<Savepoint>) => void this.#forkAt(event.detail.timestamp)}
         ></p-savepoints>
       </details>
-      <p-tree .run=${this.run.id}></p-tree>`;
+      <details @toggle=${() => void import("../parts/tree.js")}>
+        <summary>Tree of forks</summary>
+        <p-tree .run=${this.run.id}></p-tree>
+      </details>`;
   }
 
   #made() {

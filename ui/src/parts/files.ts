@@ -16,10 +16,8 @@ const AT_ONCE = 200; // files that are listed before more are asked for
 
 @customElement("p-files")
 export class PFiles extends Part {
-  /** The run's id. */
+  /** The id of the run, which has ended. */
   @property() run = "";
-  /** Whether the run has ended, so that there are files. */
-  @property({ type: Boolean }) ended = false;
   @state() private files: FileRecord[] | null = null;
   @state() private pending = false;
   @state() private error: unknown = null;
@@ -39,11 +37,10 @@ export class PFiles extends Part {
   }
 
   override willUpdate(): void {
-    const wanted = this.ended ? this.run : "";
-    if (wanted === this.#read) return;
-    this.#read = wanted;
+    if (this.run === this.#read) return;
+    this.#read = this.run;
     this.files = null;
-    if (wanted) void this.#list(wanted);
+    void this.#list(this.run);
   }
 
   override render() {
@@ -53,10 +50,6 @@ export class PFiles extends Part {
       href=${path(`/runs/${this.run}/trajectory`)}
       >Trajectory</a
     >`;
-    if (!this.ended)
-      return html`<div class="row">
-        ${trajectory}<span class="faint">What else it writes is stored when it ends.</span>
-      </div>`;
     const { files } = this;
     return html`<div class="row">
         ${trajectory}
