@@ -1,5 +1,6 @@
 """Journeys through experiments: sent, started, paused, stopped, watched, forked; also by keyboard alone."""
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import Opened, opened, violations
 from tests.support.experiment_runs import example, made, put, send
 from tests.support.server import Server
+from tests.support.zips import zip_of
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'>"
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="80" height="40" onload="alert(3)">
@@ -94,6 +96,45 @@ def test_a_folder_is_uploaded_and_its_run_started_paused_and_stopped(
     with page.expect_download() as download:
         page.get_by_role("link", name="picture.svg").click()
     assert download.value.suggested_filename == "picture.svg"
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    """Drop a file on the page, as a browser does."""
+    given = [name, base64.b64encode(content).decode()]
+    page.locator("p-upload .drop").evaluate(DROP, given)
+
+
+DROP = """(place, [name, content]) => {
+  const bytes = Uint8Array.from(atob(content), (it) => it.charCodeAt(0));
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File([bytes], name));
+  for (const type of ["dragover", "drop"])
+    place.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_zip_is_dropped_and_replaces_an_experiment_only_if_that_is_wanted(
+    served: Server, client: httpx.Client, person: Opened
+) -> None:
+    send(client, "dropped", example("exchange"))
+    before = client.get("/experiments/dropped").json()["modified"]
+    page = person.tab(served.url + "/ui/new/experiment")
+    drop(page, "dropped.zip", zip_of(ENDLESS))
+    expect(page.locator("p-upload b")).to_have_text("dropped.zip")
+    page.get_by_role("button", name="Upload").click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("Replace the experiment dropped, which has other files?")
+    question.get_by_role("button", name="Cancel").click()
+    expect(question).to_be_hidden()
+    assert client.get("/experiments/dropped").json()["modified"] == before
+    page.get_by_role("button", name="Upload").click()
+    question.get_by_role("button", name="Replace it").click()
+    expect(page.get_by_role("heading", name="2. A run of dropped")).to_be_focused()
+    assert client.get("/experiments/dropped/files/main_script.py").content == SCRIPT.encode()
+
+    drop(page, "broken.zip", b"no zip")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("p-error").get_by_role("alert")).to_contain_text("zip")
 
 
 def test_an_experiment_is_steered_by_keyboard_alone(
