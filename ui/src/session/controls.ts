@@ -92,7 +92,10 @@ export class PSessionControls extends CockpitPart {
             Play
           </button>
         </span>
-        <button ?disabled=${activity === "idle" || cockpit.pausing} @click=${() => cockpit.pause()}>
+        <button
+          aria-disabled=${activity === "idle" || cockpit.pausing}
+          @click=${() => cockpit.pause()}
+        >
           Pause
         </button>
         <a
