@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from tests.support.browser import Opened
 from tests.support.server import Server
 
@@ -145,3 +145,34 @@ def test_runs_are_compared_by_what_differs_and_by_their_curves(
     apart = table.get_by_role("row").get_by_role("gridcell")
     expect(apart.nth(2 * 10 - 1)).to_have_text("0")  # at the tenth step, the last that they share
     expect(apart.nth(2 * 11 - 1)).not_to_have_text("0")
+
+
+def test_steps_are_sent_again_when_a_proxy_says_that_its_server_is_away(
+    served: Server, person: Opened, client: httpx.Client
+) -> None:
+    run = made(client)
+    page = person.tab(f"{served.url}/ui/runs/{run}")
+    stands_at(page, "0 of 60")
+    keys: list[str] = []
+
+    def answer(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) < 3:
+            route.fulfill(status=(502, 504)[len(keys) - 1], body="<h1>Bad gateway</h1>")
+        else:
+            route.continue_()
+
+    page.route("**/steps", answer)
+    press(page, "Take 10 steps")
+    stands_at(page, "10 of 60.*ready")
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    assert client.get(f"/runs/{run}").json()["step"] == 10
+
+
+def test_a_link_to_a_manager_picks_its_first_scenario(served: Server, person: Opened) -> None:
+    page = person.tab(f"{served.url}/ui/new/session?manager=epidemic")
+    model = page.get_by_role("region", name="epidemic")
+    expect(model.get_by_role("checkbox", name="base", exact=True)).to_be_checked()
+    page.get_by_role("button", name="Start the session").click()
+    stands_at(page, "0 of 801")

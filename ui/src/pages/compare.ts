@@ -14,12 +14,11 @@ import { setQuery, type Route } from "../router.js";
 import { compared, placesOfAll, ranked, type Compared } from "../session/compared.js";
 import { apart, curve, placeName } from "../session/curves.js";
 import { differences } from "../session/differences.js";
-import { listOf, listText, zoomOf, zoomText } from "../session/query.js";
+import { listOf, listText, MOST_COMPARED, zoomOf, zoomText } from "../session/query.js";
 import type { Place } from "../session/settings.js";
 import type { Manager, ManagerList, RunList, RunRecord, RunSummary } from "../types.js";
 import { modelOf, titleOf } from "../words.js";
 
-const MOST = 8;
 const SHOWN_AT_FIRST = 2;
 const REST = 1_000; // milliseconds between two readings of runs that go on
 const PAUSE = 250; // milliseconds after the last key, before runs are searched
@@ -77,7 +76,7 @@ export class PageCompare extends Part {
   #follow: (() => void) | undefined;
 
   get #ids(): string[] {
-    return listOf(this.route.query.get("runs")).slice(0, MOST);
+    return listOf(this.route.query.get("runs")).slice(0, MOST_COMPARED);
   }
 
   override connectedCallback(): void {
@@ -136,7 +135,12 @@ export class PageCompare extends Part {
       }
       ${this.runs.length < 2 ? html`<p>Choose at least two runs.</p>` : nothing}
       ${
-        ids.length < MOST
+        listOf(this.route.query.get("runs")).length > MOST_COMPARED
+          ? html`<p>Only the first ${MOST_COMPARED} are compared.</p>`
+          : nothing
+      }
+      ${
+        ids.length < MOST_COMPARED
           ? html`<details ?open=${ids.length < 2}>
               <summary>Add a run</summary>
               <label class="field"

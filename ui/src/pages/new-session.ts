@@ -2,11 +2,12 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { get, isAbort, newKey, post } from "../api.js";
+import { get, post } from "../api.js";
 import { Part } from "../element.js";
 import { keep, kept } from "../keep.js";
 import "../parts/choice.js";
 import "../parts/error.js";
+import { RepeatedKey } from "../repeated.js";
 import { go, type Route } from "../router.js";
 import type { Json, Manager, ManagerList, SessionRecord } from "../types.js";
 import { count, figure } from "../words.js";
@@ -51,7 +52,7 @@ export class PageNewSession extends Part {
   @state() private busy = false;
   @state() private search = "";
 
-  #key = newKey();
+  readonly #key = new RepeatedKey();
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -186,7 +187,6 @@ export class PageNewSession extends Part {
 
   #change(change: Partial<Draft>): void {
     this.draft = { ...this.draft, ...change };
-    this.#key = newKey();
     keep("new-session", "draft", this.draft);
   }
 
@@ -200,10 +200,18 @@ export class PageNewSession extends Part {
       .filter(([, names]) => names.length);
   }
 
+  /** Pick the first scenario of the manager that a link has named, unless something is picked. */
+  #choose(name: string | null): void {
+    const scenarios = Object.keys(this.list?.managers[name ?? ""]?.scenarios ?? {}).slice(0, 1);
+    if (name !== null && scenarios.length && !this.#chosen().length)
+      this.draft = { ...this.draft, scenarios: { [name]: scenarios } };
+  }
+
   async #read(): Promise<void> {
     this.error = null;
     try {
       this.list = await get<ManagerList>("/models");
+      this.#choose(this.route.query.get("manager"));
     } catch (error) {
       this.error = error;
     }
@@ -235,12 +243,12 @@ export class PageNewSession extends Part {
     this.busy = true;
     this.error = null;
     try {
-      const made = await post<SessionRecord>("/runs", body, { key: this.#key });
+      const made = await post<SessionRecord>("/runs", body, { key: this.#key.of(body) });
+      this.#key.done();
       keep("new-session", "draft", null);
       go(`/runs/${made.id}`);
     } catch (error) {
-      if (!isAbort(error)) this.error = error;
-      this.#key = newKey();
+      this.error = error;
     }
     this.busy = false;
   }

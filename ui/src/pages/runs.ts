@@ -15,6 +15,7 @@ import type { Column, PTable, Range } from "../parts/table.js";
 import "../parts/table.js";
 import { go, setQuery, type Route } from "../router.js";
 import { RunRows, type Filters } from "../run-rows.js";
+import { MOST_COMPARED } from "../session/query.js";
 import { KINDS, STATES, type ManyDone, type RunSummary } from "../types.js";
 import { ago, count, figure, modelOf, titleOf, when } from "../words.js";
 
@@ -202,7 +203,7 @@ export class PageRuns extends Part {
         Delete
       </button>
       ${
-        ids.length >= 2 && ids.length <= 20
+        ids.length >= 2 && ids.length <= MOST_COMPARED
           ? html`<a class="button" href=${page(`/compare?runs=${ids.join(",")}`)}>Compare</a>`
           : nothing
       }

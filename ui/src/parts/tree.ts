@@ -7,7 +7,8 @@ import { page } from "../base.js";
 import { Part } from "../element.js";
 import { live } from "../live.js";
 import type { ForkNode, ForkTree, RunEvent } from "../types.js";
-import { titleOf } from "../words.js";
+import { MOST_COMPARED } from "../session/query.js";
+import { figure, titleOf } from "../words.js";
 import "./error.js";
 
 interface Branch {
@@ -83,6 +84,9 @@ export class PTree extends Part {
   override connectedCallback(): void {
     super.connectedCallback();
     this.whenGone(() => this.#unfollow?.());
+    // Forks that others make announce themselves to nobody who follows these runs.
+    this.listen(document, "visibilitychange", () => document.hidden || void this.refresh());
+    this.listen(live, "change", () => live.state === "live" && void this.refresh());
   }
 
   override updated(changed: PropertyValues<this>): void {
@@ -123,11 +127,13 @@ export class PTree extends Part {
       </ol>
       <p>
         ${
-          chosen.length > 1
-            ? html`<a class="button" href=${page(`/compare?runs=${chosen.join(",")}`)}
-                >Compare the ${chosen.length} chosen</a
-              >`
-            : html`<span class="faint">Choose two or more to compare them.</span>`
+          chosen.length > MOST_COMPARED
+            ? html`<span class="faint">At most ${MOST_COMPARED} can be compared.</span>`
+            : chosen.length > 1
+              ? html`<a class="button" href=${page(`/compare?runs=${chosen.join(",")}`)}
+                  >Compare the ${chosen.length} chosen</a
+                >`
+              : html`<span class="faint">Choose two or more to compare them.</span>`
         }
       </p>
     `;
@@ -157,7 +163,7 @@ export class PTree extends Part {
         >
         <span class="state ${node.state}">${node.state}</span>
       </span>
-      <svg role="img" aria-label=${`from ${from} to ${endOf(node)}`}>
+      <svg role="img" aria-label=${`from ${placeOf(node, from)} to ${placeOf(node, endOf(node))}`}>
         ${svg`<line class="stem" x1="1%" x2=${percent(from)} y1="7" y2="7" />
           <line class="own" x1=${percent(from)} x2=${percent(endOf(node))} y1="7" y2="7" />`}
       </svg>
@@ -189,6 +195,11 @@ function startOf(node: ForkNode): number {
 
 function endOf(node: ForkNode): number {
   return Math.max(node.position ?? 0, startOf(node));
+}
+
+/** Return a place of a run in words: a step, or the simulation time of an experiment. */
+function placeOf({ kind }: ForkNode, at: number): string {
+  return kind === "experiment" ? `${figure(at / 1e9)} s` : figure(at);
 }
 
 /** Return the runs in the order of a tree: each behind its parent, the older before the younger. */

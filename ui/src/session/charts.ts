@@ -11,7 +11,15 @@ import "../parts/error.js";
 import { setQuery } from "../router.js";
 import type { SessionRecord, SessionResults } from "../types.js";
 import { titleOf } from "../words.js";
-import { appendPage, curve, equationsOf, POINTS, seriesOf, type Results } from "./curves.js";
+import {
+  appendPage,
+  curve,
+  equationsOf,
+  noResults,
+  POINTS,
+  seriesOf,
+  type Results,
+} from "./curves.js";
 import { CockpitPart } from "./observer.js";
 import { listOf, listText, zoomOf, zoomText } from "./query.js";
 
@@ -188,7 +196,7 @@ export class PSessionCharts extends CockpitPart {
         get<SessionRecord>(`/runs/${id}`),
         get<SessionResults>(`/runs/${id}/results?points=${POINTS}`),
       ]);
-      const results: Results = {};
+      const results: Results = noResults();
       appendPage(results, columns);
       if (id === this.#parentId) this.parent = { record, results };
     } catch (error) {

@@ -19,7 +19,7 @@ import type {
   SettingsPage,
   StepsTaken,
 } from "../types.js";
-import { append, appendPage, placesOf, POINTS, type Results } from "./curves.js";
+import { append, appendPage, placesOf, noResults, POINTS, type Results } from "./curves.js";
 import { pendingOf, prepare, send, type Pending } from "./sending.js";
 import {
   isEmpty,
@@ -42,7 +42,7 @@ const SECONDS_A_REQUEST = 0.1; // at higher rates several steps go in one reques
 export class Cockpit extends EventTarget {
   record: SessionRecord | null = null;
   models: Record<string, Manager> = {};
-  results: Results = {};
+  results: Results = noResults();
   changes: SettingsChange[] = [];
   savepoints: Savepoint[] = [];
   unsent: AllSettings;
@@ -90,7 +90,10 @@ export class Cockpit extends EventTarget {
     await this.#guarded(async () => {
       await this.#load();
       const pending = pendingOf(this.id);
-      if (pending) await this.#send(pending);
+      if (pending) {
+        this.#set("stepping");
+        await this.#send(pending);
+      }
     });
     this.#set("idle");
   }
@@ -240,7 +243,7 @@ export class Cockpit extends EventTarget {
       get<SessionRecord>(`/runs/${this.id}`, { signal }),
       get<ManagerList>("/models", { signal }),
     ]);
-    const results: Results = {};
+    const results: Results = noResults();
     const page = await get<SessionResults>(`/runs/${this.id}/results?points=${POINTS}`, { signal });
     appendPage(results, page.results);
     Object.assign(this, { record, models: managers, results });

@@ -8,7 +8,7 @@ import type {
   SettingsChange,
   SettingsPage,
 } from "../types.js";
-import { apart, appendPage, curve, POINTS, type Results } from "./curves.js";
+import { apart, appendPage, curve, noResults, POINTS, type Results } from "./curves.js";
 import type { Place } from "./settings.js";
 
 export interface Compared {
@@ -21,7 +21,7 @@ export interface Compared {
 /** Read a run with its curves. */
 export async function compared(id: string, signal: AbortSignal): Promise<Compared> {
   const record = await get<RunRecord>(`/runs/${id}`, { signal });
-  const results: Results = {};
+  const results: Results = noResults();
   const changes: SettingsChange[] = [];
   if (record.kind === "experiment") {
     const { time, series } = await get<DataPackSamples>(`/runs/${id}/datapacks`, { signal });

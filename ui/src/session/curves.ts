@@ -7,6 +7,11 @@ import type { Place } from "./settings.js";
 /** Manager → scenario → columns. */
 export type Results = Record<string, Record<string, Columns>>;
 
+/** Return results without any; names of scenarios and equations may be those of JavaScript's own objects. */
+export function noResults(): Results {
+  return Object.create(null) as Results;
+}
+
 export interface Curve {
   x: number[];
   y: (number | null)[];
@@ -49,8 +54,12 @@ function push<T>(to: T[], more: T[], from: number): void {
 }
 
 function columnsOf(results: Results, [manager, scenario]: Place): Columns {
-  const scenarios = (results[manager] ??= {});
-  return (scenarios[scenario] ??= { step: [], time: [], values: {} });
+  const scenarios = (results[manager] ??= Object.create(null) as Record<string, Columns>);
+  return (scenarios[scenario] ??= {
+    step: [],
+    time: [],
+    values: Object.create(null) as Columns["values"],
+  });
 }
 
 function numeric(value: Json): number | null {

@@ -2,7 +2,7 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, query, state } from "lit/decorators.js";
-import { get, newKey, post } from "../api.js";
+import { get, post } from "../api.js";
 import { keep } from "../keep.js";
 import { notice } from "../notice.js";
 import "../parts/error.js";
@@ -10,6 +10,7 @@ import "../parts/timeline.js";
 import type { Stop } from "../parts/timeline.js";
 import "../parts/tree.js";
 import type { PTree } from "../parts/tree.js";
+import { RepeatedKey } from "../repeated.js";
 import { go } from "../router.js";
 import type { Json, Savepoint, SessionRecord, StepLog } from "../types.js";
 import { count, figure, titleOf } from "../words.js";
@@ -65,7 +66,7 @@ export class PSessionHistory extends CockpitPart {
   @query("#fork-name") private forkName!: HTMLInputElement | null;
   @query("p-tree") private tree!: PTree | null;
 
-  #key = "";
+  readonly #key = new RepeatedKey();
   #of: unknown[] = [];
   #made: Stop[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -252,7 +253,6 @@ export class PSessionHistory extends CockpitPart {
   #ask(at: number): void {
     this.forkAt = at;
     this.error = null;
-    this.#key = newKey();
     void this.updateComplete.then(() => this.forkName?.focus());
   }
 
@@ -267,7 +267,10 @@ export class PSessionHistory extends CockpitPart {
     this.error = null;
     try {
       const { id, unsent } = this.cockpit;
-      const made = await post<SessionRecord>(`/runs/${id}/fork`, body, { key: this.#key });
+      const made = await post<SessionRecord>(`/runs/${id}/fork`, body, {
+        key: this.#key.of([id, body]),
+      });
+      this.#key.done();
       if (!isEmpty(unsent)) keep(made.id, "unsent", unsent as unknown as Json);
       this.forkAt = null;
       notice(`The fork ${titleOf(made)} was made.`);
@@ -275,7 +278,6 @@ export class PSessionHistory extends CockpitPart {
       void this.tree?.refresh();
     } catch (error) {
       this.error = error;
-      this.#key = newKey();
     }
     this.busy = false;
   }

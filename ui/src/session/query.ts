@@ -2,6 +2,9 @@
 
 import type { Zoom } from "../parts/chart.js";
 
+/** How many runs are compared at the most. */
+export const MOST_COMPARED = 8;
+
 /** Return names as one text; they may hold commas themselves. */
 export function listText(names: string[]): string {
   return names.map(encodeURIComponent).join(",") || ",";

@@ -13,6 +13,7 @@ export interface Pending {
 }
 
 const NAME = "pending";
+const AWAY = [502, 503, 504]; // of a server that closes, and of a proxy whose server is gone
 const LONGEST_PAUSE = 3_000;
 
 /** Return the request that a former page of this tab didn't get the answer to. */
@@ -49,7 +50,7 @@ export async function send(
       return taken;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      const later = error.code === UNREACHABLE || error.status === 503;
+      const later = error.code === UNREACHABLE || AWAY.includes(error.status);
       if (!later) {
         if (error.status !== 401) keep(id, NAME, null);
         throw error;
