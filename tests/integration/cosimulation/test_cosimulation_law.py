@@ -12,6 +12,7 @@ from tests.support.experiments import HEAD, script_engine, started, write
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
+from perdure.drivers.experiments.samples import MAX_VALUES, SAMPLES
 from perdure.engines.kinds import engine_kinds
 from perdure.errors import ReplayMismatch
 from perdure.state.codec import decode, encode
@@ -397,14 +398,17 @@ def test_packs_in_flight_are_part_of_the_state(tmp_path: Path) -> None:
     assert make(True) == make(False)
 
 
-def test_the_state_does_not_grow_with_the_steps() -> None:
+def test_the_state_does_not_grow_with_the_steps_but_for_samples_up_to_their_limit() -> None:
     folder = EXAMPLES / "pendulum"
     configuration = load(folder, "simulation_config.json", engine_kinds())
     made = CoSimulation(configuration, folder, 8)
     made.initialize()
-    sizes = []
+    sizes, sampled = [], []
     for _ in range(4):
         record(made, 100)
-        sizes.append(len(encode(dict(made.snapshot()))))
+        state = dict(made.snapshot())
+        sampled.append(len(encode(state.pop(SAMPLES))))
+        sizes.append(len(encode(state)))
     made.close()
     assert max(sizes) - min(sizes) < 200
+    assert max(sampled) < 8 * MAX_VALUES + 1_000  # bytes of the numbers, and names

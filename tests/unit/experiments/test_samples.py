@@ -25,7 +25,8 @@ def packs(step: int) -> dict[str, Any]:
 def sampled(steps: int, samples: Samples | None = None, begin: int = 0) -> Samples:
     samples = samples or Samples()
     for step in range(begin, steps):
-        samples.take(step, step / 100, packs(step))
+        if step % samples.stride == 0:
+            samples.take(step, step / 100, packs(step))
     return samples
 
 

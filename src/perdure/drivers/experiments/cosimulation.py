@@ -166,7 +166,8 @@ class CoSimulation:
         for name, member in due.items():
             self._packs[name] = member.fetch()
         time_ns = nanoseconds(self._time, self._unit)
-        self._samples.take(self._iteration, time_ns / 1e9, self._packs)
+        if not self._iteration % self._samples.stride:
+            self._samples.take(self._iteration, time_ns / 1e9, self._packs)
         inputs = {
             "iteration": self._iteration,
             "time_ns": time_ns,

@@ -48,9 +48,7 @@ class Samples:
             self._series = {name: _numbers(values) for name, values in state["series"].items()}
 
     def take(self, step: int, seconds: float, packs: Packs) -> None:
-        """Note the numbers in the data packs of each engine, if this step is one of those that are noted."""
-        if step % self.stride:
-            return
+        """Note the numbers in the data packs of each engine, at a step that is a multiple of `stride`."""
         with self._lock:
             noted = len(self._time)
             found = dict(self._found(packs))
