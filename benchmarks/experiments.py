@@ -7,6 +7,7 @@ Figures are in CPU time, which other work disturbs less, and in waiting for the 
 
 import contextlib
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -117,8 +118,8 @@ class _StoreKeeper:
         raise AssertionError("nobody pauses it")
 
     @property
-    def watched(self) -> bool:
-        return False
+    def watched(self) -> threading.Event:
+        return threading.Event()
 
     def show(self, view: bytes) -> None:
         raise AssertionError("nobody watches it")

@@ -4,6 +4,7 @@ import random
 import shutil
 import stat
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -135,7 +136,7 @@ class MemoryKeeper:
         self.arrivals = 0
         self.asked = 0
         self.held = 0
-        self.watched = False
+        self.watched = threading.Event()
         self.views: list[bytes] = []
         self.desired = Control.RUNNING
         self.on_control: Callable[[int], None] = lambda asked: None

@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from fractions import Fraction
@@ -61,7 +62,7 @@ class StoreKeeper:
     def hold(self) -> None:
         raise AssertionError("nobody pauses it")
 
-    watched = False
+    watched = threading.Event()
 
     def show(self, view: bytes) -> None:
         raise AssertionError("nobody watches it")

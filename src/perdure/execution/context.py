@@ -124,8 +124,8 @@ class RunContext:
         self._link.send(Line(level, text))
 
     @property
-    def watched(self) -> bool:
-        """Whether somebody wants to see the run now, at most four times a second; `show` answers that.
+    def watched(self) -> threading.Event:
+        """Set while somebody wants to see the run, at most four times a second; `show` answers and clears it.
 
         Only bodies with `Body.shows` are asked.
         """

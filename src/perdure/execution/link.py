@@ -54,13 +54,13 @@ class Link:
         self._channel = channel
         self._sending = threading.Lock()  # held for one frame
         self._here = threading.local()
+        self.watched = threading.Event()  # set while a view is requested
         self._changed = threading.Condition()  # guards all of the following
         self._asked = 0
         self._done = 0
         self._pause = 0  # number of the requested pause; 0 is none
         self._stopping = False
         self._preempted = False
-        self._watched = False  # whether a view was requested, and none has been sent since
         self._saves = False  # whether the body has made a savepoint, or has asked whether to make one
 
     def begin(self) -> tuple[Start, list[Step]]:
@@ -98,14 +98,9 @@ class Link:
         self._saves = True
         return self._preempted
 
-    @property
-    def watched(self) -> bool:
-        """Whether a view is requested."""
-        return self._watched
-
     def show(self, view: bytes) -> None:
         """Send the view that was requested."""
-        self._watched = False
+        self.watched.clear()
         self.send(View(view))
 
     def send(self, message: FromChild) -> None:
@@ -166,7 +161,7 @@ class Link:
             elif isinstance(message, Pause):
                 self._pause = message.number
             elif isinstance(message, Show):
-                self._watched = True
+                self.watched.set()
             elif isinstance(message, Resume):
                 self._pause = 0
             self._changed.notify_all()

@@ -26,7 +26,8 @@ TENTH = Fraction(1, 10)  # s
 
 def simulated(folder: Path, *, watched: bool) -> MemoryKeeper:
     keeper = MemoryKeeper()
-    keeper.watched = watched  # before every step
+    if watched:  # after every step, since this keeper never clears it
+        keeper.watched.set()
     configuration = load(folder, "simulation_config.json", engine_kinds())
     plan = Plan(sim_id=1, script="main_script.py", seed=4, timeout=6 * TENTH, every=TENTH)
     cosimulation = CoSimulation(configuration, folder, 4)

@@ -4,6 +4,7 @@ It loads the configuration, starts the engines, stands still until the run is st
 script. Its working folder is prepared by the server before each attempt (`Provisions`).
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,8 @@ class ContextKeeper:
         self._context.hold()
 
     @property
-    def watched(self) -> bool:
-        """Say at once whether somebody wants to see the simulation."""
+    def watched(self) -> threading.Event:
+        """Set while somebody wants to see the simulation."""
         return self._context.watched
 
     def show(self, view: bytes) -> None:

@@ -3,6 +3,7 @@
 In a run's process it is the run context (`perdure.execution`); a simulation knows nothing else of the world.
 """
 
+import threading
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Protocol
@@ -45,12 +46,12 @@ class Keeper(Protocol):
         ...
 
     @property
-    def watched(self) -> bool:
-        """Whether somebody wants to see the simulation now; asked between any two steps."""
+    def watched(self) -> threading.Event:
+        """Set while somebody wants to see the simulation; looked at between any two steps."""
         ...
 
     def show(self, view: bytes) -> None:
-        """Take what somebody sees, who then has to ask again."""
+        """Take what somebody sees, who then has to ask again: `watched` is cleared."""
         ...
 
     def progress(self, report: Mapping[str, Any]) -> None:

@@ -201,7 +201,8 @@ class Stepper:
 
         This is what journalling costs a step: it is kept short.
         """
-        cosimulation, keeper, running = self._cosimulation, self._keeper, Control.RUNNING
+        cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
+        watched = self._keeper.watched.is_set
         full_with = self._tape.journal.full_with
         possible = self.left
         limit = count if possible is None else min(count, possible)
@@ -211,7 +212,7 @@ class Stepper:
         self.watch.go()
         try:
             while taken < count and not cut:
-                if keeper.control() is not running:
+                if wanted() is not running:
                     if taken and recorded is None:
                         cut = True
                         break
@@ -223,7 +224,7 @@ class Stepper:
                         for name, engine, data in datapacks:
                             cosimulation.set_datapack(name, engine, data)
                     cosimulation.step()
-                    if keeper.watched:
+                    if watched():
                         self._show()
                 except Exception as error:
                     self.ended = error
