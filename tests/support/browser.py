@@ -99,9 +99,7 @@ def axe() -> str:
 def violations(page: Page, script: str) -> list[str]:
     """Return what axe-core finds wrong on a page: each rule, and where it is broken."""
     page.evaluate(script)
-    found: list[dict[str, Any]] = page.evaluate(
-        "axe.run(document, {resultTypes: ['violations']}).then(it => it.violations)"
-    )
+    found: list[dict[str, Any]] = page.evaluate(_RUN)
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}" for each in found for node in each["nodes"]
     ]

@@ -1,31 +1,42 @@
 """Every page: axe-core finds nothing to mend on it, in light and dark, wide and on a phone."""
 
+from typing import Any
+
 import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 from tests.support.browser import PHONE, WIDE, opened, violations
+from tests.support.experiment_runs import EMPTY, made, send
 from tests.support.server import Server
 
 SESSION = {"kind": "session", "scenarios": {"customer_acquisition": ["base", "strong_word_of_mouth"]}}
 
 
 @pytest.fixture(scope="package")
-def addresses(served: Server) -> dict[str, str]:
-    """The addresses of all pages, by the heading of each."""
+def addresses(served: Server) -> dict[str, tuple[str, Any, str]]:
+    """The addresses of all pages, by the heading of each; and what is on it when all of it is there."""
     with httpx.Client(base_url=served.url, timeout=240) as client:
         session = client.post("/runs", json={**SESSION, "name": "A session"}).raise_for_status().json()["id"]
         client.post(f"/runs/{session}/steps", json={"steps": 20}).raise_for_status()
         fork = client.post(f"/runs/{session}/fork", json={"step": 10, "name": "A fork"}).raise_for_status()
+        network = {"monomers": ["a b", "a* >left", "b* >right"], "constraints": ["FREE left"]}
+        task = {"kind": "task", "task": "stable_configurations", "input": network, "name": "A task"}
+        task_id = client.post("/runs", json=task).raise_for_status().json()["id"]
+        client.get(f"/runs/{task_id}/events")  # it is there when the task has ended
+        send(client, "short", {**EMPTY, "main_script.py": b"print('a line')\nnrp.run_loop(10)\n"})
+        experiment = made(client, "short", name="An experiment")["id"]
     return {
-        "Runs": "",
-        "Begin something new": "new",
-        "New session": "new/session",
-        "New experiment": "new/experiment",
-        "New binding network": "new/network",
-        "A session": f"runs/{session}",
-        "Compare": f"compare?runs={session},{fork.json()['id']}",
-        "System": "system",
-        "Log in": "login",
+        "Runs": ("", "link", "A session"),
+        "Begin something new": ("new", "link", "binding network"),
+        "New session": ("new/session", "checkbox", "interactive"),
+        "New experiment": ("new/experiment", "paragraph", ""),
+        "New binding network": ("new/network", "button", "Open monomers"),
+        "A session": (f"runs/{session}", "button", "Table of customers"),
+        "A task": (f"runs/{task_id}", "heading", "Result"),
+        "An experiment": (f"runs/{experiment}", "button", "Fork here"),
+        "Compare": (f"compare?runs={session},{fork.json()['id']}", "button", "Table of"),
+        "System": ("system", "heading", "Workers"),
+        "Log in": ("login", "button", "Log in"),
     }
 
 
@@ -35,16 +46,17 @@ def addresses(served: Server) -> dict[str, str]:
 def test_axe_finds_nothing_to_mend_on_any_page(
     served: Server,
     browser: Browser,
-    addresses: dict[str, str],
+    addresses: dict[str, tuple[str, Any, str]],
     axe_script: str,
     theme: str,
     size: dict[str, int],
 ) -> None:
     found = {}
     with opened(browser, color_scheme=theme, viewport=size) as person:
-        for heading, address in addresses.items():
+        for heading, (address, role, name) in addresses.items():
             page = person.tab(f"{served.url}/ui/{address}")
             expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+            expect(page.get_by_role(role, name=name).first).to_be_visible()
             if wrong := violations(page, axe_script):
                 found[heading] = wrong
             page.close()
