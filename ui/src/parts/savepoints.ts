@@ -1,16 +1,28 @@
 // <p-savepoints>: the savepoints of a run as a table, to be named, pinned and forked at.
 
-import { html, nothing } from "lit";
+import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { patch, post } from "../api.js";
 import { Part } from "../element.js";
 import type { Savepoint } from "../types.js";
-import { bytes, when } from "../words.js";
+import { ago, bytes, when } from "../words.js";
 import "./error.js";
 
 /** Fires `changed` when one has changed, and `fork` with one (`detail`). */
 @customElement("p-savepoints")
 export class PSavepoints extends Part {
+  static override styles = [
+    Part.styles,
+    css`
+      td {
+        white-space: nowrap;
+      }
+      td input:not([type="checkbox"]) {
+        width: 8rem;
+      }
+    `,
+  ];
+
   @property() run = "";
   @property({ attribute: false }) savepoints: Savepoint[] = [];
   @property({ attribute: false }) words: (savepoint: Savepoint) => string = ({ step }) =>
@@ -74,11 +86,11 @@ export class PSavepoints extends Part {
             .checked=${savepoint.pinned}
             @change=${(event: Event) => this.#mark(savepoint, { pinned: (event.target as HTMLInputElement).checked })}
           />
-          ${savepoint.milestone ? "always" : "pinned"}</label
+          ${savepoint.milestone ? "pinned (kept anyway)" : "pinned"}</label
         >
       </td>
       <td class="number">${bytes(savepoint.size)}</td>
-      <td>${when(savepoint.created)}</td>
+      <td title=${when(savepoint.created)}>${ago(savepoint.created)}</td>
       <td>
         <button
           aria-label=${`Fork at ${where}`}
