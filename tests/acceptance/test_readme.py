@@ -180,10 +180,12 @@ def test_the_first_block_is_the_two_commands_and_make_knows_them() -> None:
 
 def test_pip_installs_it_as_the_readme_says(tmp_path: Path) -> None:
     install = next(block for kind, block in BLOCKS if "pip install" in block)
-    for name in "src", "docs", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "constraints.txt":
+    texts = "README.md", "LICENSE", "CHANGELOG.md"
+    for name in "src", "ui", "docs", "pyproject.toml", "hatch_build.py", "constraints.txt", *texts:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            left_out = shutil.ignore_patterns("__pycache__", "node_modules")
+            shutil.copytree(source, tmp_path / name, ignore=left_out)
         else:
             shutil.copy(source, tmp_path / name)
     # What is installed here stands for the package index, so that no network is needed.
