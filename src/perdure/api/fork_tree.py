@@ -38,7 +38,10 @@ class ForkNode(BaseModel):
     savepoint: int | None = Field(
         description="The timestamp of the savepoint at which an experiment was forked; null if unknown."
     )
-    position: int = Field(description="How many steps a session has taken by now.")
+    position: int = Field(
+        description="Where it stands: how many steps a session has taken, or the timestamp of an experiment's "
+        "newest savepoint, 0 before there is one."
+    )
     created: float
 
 
@@ -102,9 +105,15 @@ def _node(store: Store, run: Run) -> ForkNode:
         parent=run.parent,
         step=None if simulated else run.parent_position,
         savepoint=_savepoint(store, run) if simulated else None,
-        position=run.position,
+        position=_newest(store, run) if simulated else run.position,
         created=run.created,
     )
+
+
+def _newest(store: Store, run: Run) -> int:
+    with suppress(RunNotFound, Damaged):
+        return max((savepoint.timestamp for savepoint in store.savepoints(run.id)), default=0)
+    return 0
 
 
 def _savepoint(store: Store, run: Run) -> int | None:

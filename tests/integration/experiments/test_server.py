@@ -362,6 +362,9 @@ def test_a_fork_goes_on_as_its_parent_did_and_another_script_starts_at_its_top(c
     put(client, fork["id"], "started")
     assert ended(client, fork["id"])["state"] == "completed"
     assert files(client, fork["id"]) == files(client, parent)
+    nodes = client.get(f"/runs/{fork['id']}/tree").json()["nodes"]
+    last = savepoints[-1]["timestamp"]
+    assert [(node["savepoint"], node["position"]) for node in nodes] == [(None, last), (middle, last)]
     script = b"file_logger.info('%g', nrp.simulation_time)\nnrp.run_loop()\n"
     client.put("/experiments/forked/files/main_script.py", content=script).raise_for_status()
     changed = client.post(f"/runs/{parent}/fork", json={"savepoint": middle, "newest": True}).json()
