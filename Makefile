@@ -25,8 +25,8 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 help: ## Show what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-# The page is built with the installation, so a change of it installs anew.
-PAGE := hatch_build.py $(shell find ui -name node_modules -prune -o -type f -print)
+# The page is built with the installation, so a change of it installs anew; a folder changes with the names in it.
+PAGE := hatch_build.py $(shell find ui -mindepth 1 -name node_modules -prune -o -print)
 
 $(VENV)/.ready: pyproject.toml $(LOCK) $(PAGE) $(if $(LATEST),FORCE)
 	@$(PYTHON) -c 'import sys; sys.exit("Perdure needs Python 3.11 or newer, not " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'

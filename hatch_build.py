@@ -77,8 +77,19 @@ def build(root: Path) -> None:
         run([*npm(), *INSTALL], copy)
         run([node(), "build.mjs", str(files)], copy)
         (files / "sources.sha256").write_text(digest(root / "ui"))
-        shutil.rmtree(built(root), ignore_errors=True)
-        shutil.copytree(files, built(root))
+        replace(files, built(root))
+
+
+def replace(files: Path, target: Path) -> None:
+    """Put files in the place of a folder; a server that starts meanwhile finds the former or the new ones."""
+    new, former = target.with_name(f"{target.name}.new"), target.with_name(f"{target.name}.former")
+    for left in (new, former):
+        shutil.rmtree(left, ignore_errors=True)
+    shutil.copytree(files, new)
+    if target.exists():
+        target.rename(former)
+    new.rename(target)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def digest(ui: Path) -> str:

@@ -47,7 +47,10 @@ _SEARCH = """async ([type, found]) => {
   input.value = type;
   input.dispatchEvent(new Event("input", { bubbles: true }));
   const rows = root.querySelector("p-table").shadowRoot.querySelector("[role=grid]");
-  while (rows.getAttribute("aria-rowcount") !== String(found + 1)) await new Promise(requestAnimationFrame);
+  while (rows.getAttribute("aria-rowcount") !== String(found + 1)) {
+    if (performance.now() - begun > 30_000) throw new Error(`the search for ${type} has no end`);
+    await new Promise(requestAnimationFrame);
+  }
   return performance.now() - begun;
 }"""
 
@@ -115,7 +118,11 @@ def _script(browser: Browser, address: str) -> float:
     """Return the kilobytes of all scripts that a page loads."""
     page = browser.new_context().new_page()
     answers: list[Response] = []
-    page.on("response", answers.append)
+
+    def note(answer: Response) -> None:  # Playwright takes no builtin method
+        answers.append(answer)
+
+    page.on("response", note)
     page.goto(address)
     page.get_by_role("heading", level=1).wait_for()
     page.wait_for_timeout(1000)  # what is loaded when it is needed; the stream of events never ends
@@ -144,7 +151,7 @@ def _many_runs(folder: Path, browser: Browser, number: int) -> Iterator[Figure]:
         seconds = time.perf_counter() - begun
         what = f"rows of a table of {number:,} runs"
         yield Figure(what, f"{seconds:.2f} s", f"< {ROWS:g} s", seconds < ROWS)
-        searches = [_search(page, f"rare {at}-", 1) for at in range(0, 100, 10)]
+        searches = [_search(page, f"rare {at}-", 1) for at in range(10)]
         middle = sorted(searches)[len(searches) // 2]
         what = f"search for one of {number:,} runs by its name"
         yield Figure(what, f"{spread(searches, '.0f')} ms", f"< {SEARCH:g} ms", middle < SEARCH)
@@ -152,7 +159,7 @@ def _many_runs(folder: Path, browser: Browser, number: int) -> Iterator[Figure]:
 
 
 def _run(number: int) -> Run:
-    rare = number % 997 == 3 and number < 99_700
+    rare = number % 997 == 3
     return Run(
         id=f"run-{number}",
         kind="session",

@@ -46,7 +46,8 @@ const page = {
   },
 };
 
-// The indentation of templates is sent with them: a line in them begins where its text does.
+// The indentation of templates would be sent with them. No line of a template may need the spaces at its beginning,
+// not even inside <pre>.
 const tight = {
   name: "tight",
   setup(build) {

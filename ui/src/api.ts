@@ -9,6 +9,7 @@ export const UNREACHABLE = "unreachable";
 
 const REPEAT_FOR = 30_000; // milliseconds, while the server doesn't answer
 const LONGEST_PAUSE = 2_000;
+const NO_SERVER: ReadonlySet<number> = new Set([502, 504]); // what a proxy answers in its place
 
 /** What the server says has gone wrong; `status` is 0 if it didn't answer. */
 export class ApiError extends Error {
@@ -104,22 +105,26 @@ async function ask(
 ): Promise<Response> {
   const headers = new Headers(init.headers);
   if (options.key) headers.set("Idempotency-Key", options.key);
-  const until = Date.now() + (options.key || method === "GET" ? REPEAT_FOR : 0);
+  const until = Date.now() + (options.key ? REPEAT_FOR : 0);
   for (let pause = 200; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-    let answer: Response;
-    try {
-      answer = await fetch(path(at), { ...init, method, headers, signal: options.signal });
-    } catch (error) {
+    const answer = await fetch(path(at), {
+      ...init,
+      method,
+      headers,
+      signal: options.signal,
+    }).catch((error: unknown) => {
       if (options.signal?.aborted) throw error;
-      // A read is repeated by whoever wants it; what carries a key must come to an end.
-      if (!options.key || Date.now() > until) throw unreachable();
-      await new Promise((done) => setTimeout(done, pause));
-      continue;
+      return null;
+    });
+    if (answer?.ok) return answer;
+    if (answer && !NO_SERVER.has(answer.status)) {
+      const error = await errorOf(answer);
+      if (answer.status === 401 && at !== "/login") toLogin();
+      throw error;
     }
-    if (answer.ok) return answer;
-    const error = await errorOf(answer);
-    if (answer.status === 401 && at !== "/login") toLogin();
-    throw error;
+    // A read is repeated by whoever wants it; what carries a key must come to an end.
+    if (Date.now() >= until) throw unreachable();
+    await new Promise((done) => setTimeout(done, pause));
   }
 }
 

@@ -1,10 +1,10 @@
 // Following runs: one stream of events for all tabs of the browser, or for this tab where there is no SharedWorker.
 
-import { BASE, path } from "./base.js";
-import { toLogin } from "./router.js";
+import { BASE, page, path } from "./base.js";
+import { back, route, toLogin } from "./router.js";
 import { EventStream, union, type Connection, type Followed } from "./stream.js";
 import type { RunEvent } from "./types.js";
-import { ALIVE_EVERY } from "./alive.js";
+import { ALIVE_EVERY, loginChannel } from "./alive.js";
 import type { FromTab, ToTab } from "./worker.js";
 
 type OnEvent = (event: RunEvent) => void;
@@ -15,6 +15,18 @@ class Live extends EventTarget {
 
   #followers = new Map<object, { followed: Followed; onEvent: OnEvent }>();
   #send: ((message: FromTab) => void) | undefined;
+  #login = loginChannel(BASE);
+  #again = false;
+  #alone: EventStream | undefined;
+
+  constructor() {
+    super();
+    // Another tab has logged in or out: what is shown here may be the former owner's.
+    this.#login.onmessage = () => {
+      if (route().name === "login") location.assign(page(back()));
+      else location.reload();
+    };
+  }
 
   /** Follow some runs; returns what ends that. Follow first, then read the run: so no change is missed. */
   runs(ids: readonly string[], onEvent: OnEvent): () => void {
@@ -24,6 +36,12 @@ class Live extends EventTarget {
   /** Follow all runs of the caller, also new ones. */
   all(onEvent: OnEvent): () => void {
     return this.#follow(null, onEvent);
+  }
+
+  /** Say that somebody has logged in or out here: the stream begins anew, and other tabs are loaded anew. */
+  loggedInOrOut(): void {
+    this.#login.postMessage(null);
+    this.#alone?.anew();
   }
 
   /** Try to connect at once. */
@@ -43,11 +61,13 @@ class Live extends EventTarget {
 
   #update(): void {
     const follow = union([...this.#followers.values()].map((it) => it.followed));
-    this.#sender()({ follow });
+    this.#sender()({ follow, again: this.#again });
+    this.#again = true;
   }
 
   #sender(): (message: FromTab) => void {
-    return (this.#send ??= typeof SharedWorker === "undefined" ? this.#alone() : this.#shared());
+    return (this.#send ??=
+      typeof SharedWorker === "undefined" ? this.#ownStream() : this.#shared());
   }
 
   #shared(): (message: FromTab) => void {
@@ -56,7 +76,7 @@ class Live extends EventTarget {
       name: "perdure",
     });
     worker.onerror = () => {
-      this.#send = this.#alone(); // it couldn't be loaded
+      this.#send = this.#ownStream(); // it couldn't be loaded
       this.#update();
     };
     const { port } = worker;
@@ -68,12 +88,13 @@ class Live extends EventTarget {
     return (message) => port.postMessage(message);
   }
 
-  #alone(): (message: FromTab) => void {
+  #ownStream(): (message: FromTab) => void {
     const stream = new EventStream(
       path("/events"),
       (event) => this.#take({ event }),
       (connection) => this.#take({ connection }),
     );
+    this.#alone = stream;
     this.#retryWhenBack();
     return (message) => {
       if ("follow" in message) stream.follow(message.follow);
@@ -83,7 +104,11 @@ class Live extends EventTarget {
 
   #retryWhenBack(): void {
     window.addEventListener("online", () => this.retry());
-    document.addEventListener("visibilitychange", () => document.hidden || this.retry());
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      this.#update(); // a tab that was frozen may have been forgotten
+      this.retry();
+    });
   }
 
   #take(message: ToTab): void {

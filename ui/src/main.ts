@@ -240,6 +240,7 @@ export class PerdureApp extends Part {
   async #leave(): Promise<void> {
     try {
       await post("/logout");
+      live.loggedInOrOut();
       location.assign(path("/ui/login"));
     } catch (error) {
       this.failure = error;

@@ -74,6 +74,12 @@ export function toLogin(): void {
   go(`/login?back=${encodeURIComponent(back || "/")}`, { replace: true });
 }
 
+/** Return where the login goes back to: a path of this page, never an address of another server. */
+export function back(): string {
+  const given = route().query.get("back") ?? "/";
+  return /^\/(?![/\\])/.test(given) ? given : "/";
+}
+
 /** Let clicks on links of the page change the route without loading it anew. */
 export function followLinks(): void {
   window.addEventListener("popstate", () => routes.dispatchEvent(new Event("change")));

@@ -22,11 +22,18 @@ export class RunRows extends EventTarget {
   #asked = new AbortController();
   #reading = new Set<number>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #underWay = false;
+  #again = false;
 
   /** List other runs, or these in another order; the former ones are shown until the first answer. */
   ask(filters: Filters): void {
     this.#filters = filters;
     this.#view = { first: 0, end: PAGE };
+    this.close();
+    this.#asked = new AbortController();
+    this.#reading.clear();
+    this.#underWay = false;
+    this.#again = false;
     void this.read();
   }
 
@@ -57,19 +64,30 @@ export class RunRows extends EventTarget {
     for (const page of this.#inView()) if (!this.#pages.has(page)) void this.#read(page);
   }
 
-  /** Read everything in view again, and forget the rest. */
+  /** Read everything in view again, and forget the rest; what is under way for these filters ends first. */
   async read(): Promise<void> {
-    this.#asked.abort();
-    this.#asked = new AbortController();
-    this.#reading.clear();
-    clearTimeout(this.#timer);
+    if (this.#underWay) {
+      this.#again = true;
+      return;
+    }
+    this.#underWay = true;
     const asked = this.#asked;
+    await this.#readAll(asked);
+    if (asked !== this.#asked) return; // other filters have their own reading
+    this.#underWay = false;
+    if (this.#again) {
+      this.#again = false;
+      this.#readSoon();
+    }
+  }
+
+  async #readAll(asked: AbortController): Promise<void> {
     const pages = this.#inView();
     const known = new Map<number, RunSummary[]>();
     try {
       const lists = await Promise.all(pages.map((page, at) => this.#fetch(page, asked, at === 0)));
-      lists.forEach((list, at) => known.set(pages[at] ?? 0, list.runs));
       if (asked !== this.#asked) return;
+      lists.forEach((list, at) => known.set(pages[at] ?? 0, list.runs));
       this.#pages = known;
       this.#counted(lists[0]);
       this.error = null;
@@ -99,12 +117,23 @@ export class RunRows extends EventTarget {
   close(): void {
     this.#asked.abort();
     clearTimeout(this.#timer);
+    this.#timer = undefined;
+    document.removeEventListener("visibilitychange", this.#whenSeen);
   }
 
+  /** Read again at most every so often, however many changes come; a hidden tab reads when it is looked at. */
   #readSoon(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.read(), READ_AGAIN);
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      if (document.hidden) document.addEventListener("visibilitychange", this.#whenSeen);
+      else void this.read();
+    }, READ_AGAIN);
   }
+
+  readonly #whenSeen = (): void => {
+    document.removeEventListener("visibilitychange", this.#whenSeen);
+    void this.read();
+  };
 
   #inView(): number[] {
     const last = Math.max(this.#view.first, this.#view.end - 1);

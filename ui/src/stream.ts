@@ -46,6 +46,12 @@ export class EventStream {
     if (this.#connection === "lost" || this.#connection === "refused") this.#reopen(0);
   }
 
+  /** Begin anew, since another one may be logged in now: nothing of before counts any more. */
+  anew(): void {
+    this.#place = "";
+    this.#reopen(0);
+  }
+
   #reopen(pause: number): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#open(), pause);
@@ -60,19 +66,25 @@ export class EventStream {
       this.#say("idle");
       return;
     }
+    let refused = false;
     try {
-      await this.#read(followed, running);
+      refused = await this.#read(followed, running);
     } catch {
       // A stream that fails and one that ends are the same: the server isn't there any more.
     }
     clearTimeout(this.#watch);
-    if (running !== this.#running || this.#connection === "refused") return;
+    if (running !== this.#running) return;
+    if (refused) {
+      this.#say("refused");
+      return;
+    }
     this.#say("lost");
     this.#reopen(this.#pause * (0.75 + Math.random() / 2));
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE);
   }
 
-  async #read(followed: Followed, running: AbortController): Promise<void> {
+  /** Read until the stream ends; returns whether the server asks for a login instead. */
+  async #read(followed: Followed, running: AbortController): Promise<boolean> {
     const query = followed === null ? "" : `?runs=${followed.map(encodeURIComponent).join(",")}`;
     const headers: Record<string, string> = { Accept: "text/event-stream" };
     if (this.#place) headers["Last-Event-ID"] = this.#place;
@@ -82,16 +94,15 @@ export class EventStream {
       signal: running.signal,
       cache: "no-store",
     });
-    if (running !== this.#running) return;
-    if (answer.status === 401) this.#say("refused");
+    if (running !== this.#running) return false;
     if (answer.status === 422) this.#place = ""; // of another store
-    if (!answer.ok || !answer.body) return;
+    if (!answer.ok || !answer.body) return answer.status === 401;
     this.#say("live");
     this.#pause = FIRST_PAUSE;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ;) {
       const { done, value } = await reader.read();
-      if (done || running !== this.#running) return;
+      if (done || running !== this.#running) return false;
       this.#expect(running);
       const parts = (rest + value).split(/\r?\n\r?\n/);
       rest = parts.pop() ?? "";

@@ -1,11 +1,11 @@
 // The worker that all tabs of a browser share: it holds the one stream of events, and passes each to those who follow.
 
-import { SILENT } from "./alive.js";
+import { SILENT, loginChannel } from "./alive.js";
 import { EventStream, union, type Connection, type Followed } from "./stream.js";
 import type { RunEvent } from "./types.js";
 
 /** What a tab sends: whom it follows, again and again as long as it lives; or that it goes. */
-export type FromTab = { follow: Followed } | { gone: true } | { retry: true };
+export type FromTab = { follow: Followed; again: boolean } | { gone: true } | { retry: true };
 /** What a tab gets. */
 export type ToTab = { event: RunEvent } | { connection: Connection };
 
@@ -40,6 +40,8 @@ function update(): void {
   stream.follow(union([...tabs.values()].map((tab) => tab.followed)));
 }
 
+loginChannel(new URL("..", import.meta.url)).onmessage = () => stream.anew();
+
 (self as unknown as SharedWorkerScope).onconnect = (event) => {
   const port = event.ports[0];
   if (!port) return;
@@ -49,6 +51,8 @@ function update(): void {
     else {
       const isNew = !tabs.has(port);
       tabs.set(port, { followed: data.follow, heard: Date.now() });
+      // A tab that was forgotten while it was frozen has missed events: it reads again when it is back.
+      if (isNew && data.again) port.postMessage({ connection: "lost" } satisfies ToTab);
       if (isNew) port.postMessage({ connection: stream.connection } satisfies ToTab);
     }
     update();

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from secrets import token_hex
+from threading import Event
 
 import httpx
 import pytest
@@ -52,6 +55,28 @@ def test_new_runs_and_their_steps_are_shown_without_a_reload(
     expect(row(page, "Renamed")).to_contain_text("stopped")
     api.delete(f"/runs/{run}").raise_for_status()
     expect(page.get_by_text("No run is like that.")).to_be_visible()
+
+
+def test_new_runs_are_shown_while_others_change_all_the_time(
+    served: Server, api: httpx.Client, person: Opened
+) -> None:
+    busy, enough = made(api, "Busy", "load"), Event()
+
+    def step() -> None:
+        with httpx.Client(base_url=served.url, timeout=240) as client:
+            while not enough.is_set():
+                client.patch(f"/runs/{busy}", json={"name": f"Busy {token_hex(4)}"}).raise_for_status()
+
+    page = person.tab(f"{served.url}/ui/?tag=load")
+    expect(page.get_by_text("1 run found")).to_be_visible()
+    with ThreadPoolExecutor() as pool:
+        stepping = pool.submit(step)
+        try:
+            made(api, "New", "load")
+            expect(row(page, "New")).to_be_visible()
+        finally:
+            enough.set()
+        stepping.result()
 
 
 def test_what_is_looked_for_is_in_the_address_and_survives_a_reload(

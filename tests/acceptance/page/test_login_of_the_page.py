@@ -76,3 +76,30 @@ def test_the_system_shows_others_than_administrators_their_own_queue_only(
     expect(page.get_by_role("heading", name="System")).to_be_visible()
     expect(page.get_by_text("Your own tasks and experiments.")).to_be_visible()
     expect(page.get_by_role("heading", name="Store")).to_have_count(0)
+
+
+def test_who_logs_in_after_another_one_sees_nothing_of_that_ones_runs_in_any_tab(
+    guarded: Server, person: Opened
+) -> None:
+    body = {"kind": "session", "scenarios": {"customer_acquisition": ["base"]}}
+
+    def make(token: str, name: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        made = httpx.post(f"{guarded.url}/runs", json={**body, "name": name}, headers=headers, timeout=240)
+        made.raise_for_status()
+
+    first = person.tab(f"{guarded.url}/ui/")
+    log_in(first, "second-token")
+    other = person.tab(f"{guarded.url}/ui/")
+    make("second-token", "Of the former")
+    expect(other.get_by_role("link", name="Of the former")).to_be_visible()
+    first.get_by_role("button", name="Log out").click()
+    expect(other.get_by_role("heading", name="Log in")).to_be_visible()
+    log_in(first, "first-token")
+    expect(other.get_by_role("heading", name="Runs")).to_be_visible()
+    make("second-token", "Not for others")
+    make("first-token", "Of the present")
+    for tab in (first, other):
+        expect(tab.get_by_role("link", name="Of the present")).to_be_visible()
+        expect(tab.get_by_role("link", name="Not for others")).to_have_count(0)
+        expect(tab.get_by_role("link", name="Of the former")).to_have_count(0)

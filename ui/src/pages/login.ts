@@ -5,8 +5,9 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { ApiError, post } from "../api.js";
 import { page } from "../base.js";
 import { Part } from "../element.js";
+import { live } from "../live.js";
 import "../parts/error.js";
-import { go, type Route } from "../router.js";
+import { back, go, type Route } from "../router.js";
 
 /** The code of the answer of a server without tokens. */
 const NOTHING_TO_LOG_IN_TO = "nothing_to_log_in_to";
@@ -55,14 +56,8 @@ export class PageLogin extends Part {
         <button class="primary" ?disabled=${this.working}>Log in</button>
       </form>
       <p-error .error=${this.error}></p-error>
-      ${needless ? html`<p><a href=${page(this.#back)}>Go on without</a></p>` : nothing}
+      ${needless ? html`<p><a href=${page(back())}>Go on without</a></p>` : nothing}
     </div>`;
-  }
-
-  get #back(): string {
-    const back = this.route.query.get("back") ?? "/";
-    // A path of this page, never an address of another server.
-    return /^\/(?![/\\])/.test(back) ? back : "/";
   }
 
   async #submitted(event: Event): Promise<void> {
@@ -71,7 +66,8 @@ export class PageLogin extends Part {
     this.error = null;
     try {
       await post("/login", { token: this.input.value });
-      go(this.#back, { replace: true });
+      live.loggedInOrOut();
+      go(back(), { replace: true });
     } catch (error) {
       this.error = error;
       this.input.select();

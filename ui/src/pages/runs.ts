@@ -99,6 +99,7 @@ export class PageRuns extends Part {
     const asked = JSON.stringify(filters);
     if (asked === this.#asked) return;
     this.#asked = asked;
+    this.chosen = new Set(); // what isn't listed any more mustn't be deleted by mistake
     this.#rows.ask(filters);
     if (this.hasUpdated) void this.table.focusRow(0, false);
   }

@@ -95,7 +95,7 @@ export class PServed extends Part {
     return list([
       ...managers.map(
         ([name, manager]) =>
-          html`<a href=${page(`/new/session?manager=${encodeURIComponent(name)}`)}>${name}</a>
+          html`<a href=${page("/new/session")}>${name}</a>
             <span class="faint">model ${manager.model}:</span>
             ${Object.keys(manager.scenarios).slice(0, MOST).join(", ")}`,
       ),
@@ -123,20 +123,20 @@ curl ${path("/runs/RUN/results")}</pre>`;
   async #load(): Promise<void> {
     if (this.#read) return;
     this.#read = true;
-    try {
-      const [managers, tasks, experiments] = await Promise.all([
-        get<ManagerList>("/models"),
-        get<{ tasks: TaskDescription[] }>("/tasks"),
-        get<{ experiments: ExperimentSummary[] }>("/experiments"),
-      ]);
-      this.managers = managers;
-      this.tasks = tasks.tasks;
-      this.experiments = experiments.experiments;
-      this.error = null;
-    } catch (error) {
+    this.error = null;
+    // One that isn't allowed here, or can't be read, doesn't hide the others.
+    const failed = (error: unknown) => {
       this.#read = false;
       this.error = error;
-    }
+    };
+    await Promise.all([
+      get<ManagerList>("/models").then((it) => (this.managers = it), failed),
+      get<{ tasks: TaskDescription[] }>("/tasks").then(({ tasks }) => (this.tasks = tasks), failed),
+      get<{ experiments: ExperimentSummary[] }>("/experiments").then(
+        ({ experiments }) => (this.experiments = experiments),
+        failed,
+      ),
+    ]);
   }
 }
 
