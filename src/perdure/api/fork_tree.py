@@ -39,8 +39,8 @@ class ForkNode(BaseModel):
         description="The timestamp of the savepoint at which an experiment was forked; null if unknown."
     )
     position: int = Field(
-        description="Where it stands: how many steps a session has taken, or the timestamp of an experiment's "
-        "newest savepoint, 0 before there is one."
+        description="Where it stands: how many steps a session has taken, or the timestamp of the newest "
+        "savepoint of an experiment, 0 before there is one."
     )
     created: float
 
