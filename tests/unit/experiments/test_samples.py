@@ -94,5 +94,18 @@ def test_what_is_no_number_is_left_out_and_nothing_is_changed() -> None:
     assert data == before
 
 
+def test_packs_of_any_depth_and_length_are_sampled_without_an_error() -> None:
+    deep: Any = 1.0
+    for _ in range(100_000):
+        deep = [deep]
+    texts = {"long": ["text"] * 1_000_000, "wide": {str(number): "text" for number in range(100_000)}}
+    samples = Samples()
+    samples.take(0, 0.0, {"e": {"deep": deep, "texts": texts, "seen": {"x": 2.0}}})
+    _, series = read_samples(samples.to_state())
+    assert series == {"e/seen/x": [2.0]}
+    while isinstance(deep, list):  # taken apart, since Python does that with recursion of its own
+        deep = deep[0]
+
+
 def test_without_a_state_there_are_none() -> None:
     assert read_samples(None) == ([], {})

@@ -9,6 +9,8 @@ import sys
 import threading
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
 from math import nan
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ MAX_SERIES: Final = 24
 MAX_OF_A_PACK: Final = 8  # so that one long array doesn't keep other packs out
 MAX_VALUES: Final = 3072  # of all series together, 24 kB
 MAX_POINTS: Final = 400  # of a series
+MAX_LOOKED_AT: Final = 200  # values, lists and dicts of a data pack in which numbers are sought
 LONGEST_NAME: Final = 120  # characters
 
 Packs = Mapping[str, Mapping[str, Any]]
@@ -93,20 +96,21 @@ def read_samples(state: Any) -> tuple[list[float], dict[str, list[float]]]:
 
 
 def _leaves(data: Any, name: str) -> Iterator[tuple[str, float]]:
-    """Yield the numbers in JSON, each with where it is."""
-    if isinstance(data, bool):
-        return
-    if isinstance(data, int | float):
-        try:
-            yield name, float(data)
-        except OverflowError:  # an integer beyond what a float can hold
+    """Yield the numbers in JSON of any depth, each with where it is; only its first parts are looked at."""
+    waiting = [(name, data)]
+    for _ in range(MAX_LOOKED_AT):
+        if not waiting:
             return
-    elif isinstance(data, Mapping):
-        for key, value in data.items():
-            yield from _leaves(value, f"{name}/{key}")
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            yield from _leaves(value, f"{name}/{index}")
+        name, value = waiting.pop()
+        if isinstance(value, Mapping):
+            inner = [(f"{name}/{key}", each) for key, each in islice(value.items(), MAX_LOOKED_AT)]
+            waiting += reversed(inner)
+        elif isinstance(value, list):
+            inner = [(f"{name}/{index}", each) for index, each in enumerate(value[:MAX_LOOKED_AT])]
+            waiting += reversed(inner)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            with suppress(OverflowError):  # of an integer beyond what a float can hold
+                yield name, float(value)
 
 
 def _numbers(written: bytes) -> "array[float]":
