@@ -164,6 +164,8 @@ def test_an_experiment_is_steered_by_keyboard_alone(
     page.keyboard.press("Escape")
     state(page, "paused")
     press("Fork here")
+    expect(page).not_to_have_url(re.compile(run))
+    expect(page.locator("p-heading")).to_contain_text("fork of")
 
 
 FOCUSED = """() => {
@@ -245,5 +247,8 @@ def test_a_fork_begins_at_a_savepoint_with_its_parents_data_packs(
     page.get_by_role("button", name="Fork here").click()
     expect(page).not_to_have_url(re.compile(run))
     expect(page.locator("p-heading")).to_contain_text("fork of")
-    expect(page.locator("p-chart canvas").first).to_be_visible()
+    chart = page.locator("p-chart", has=page.get_by_role("heading", name="walker: position"))
+    expect(chart.get_by_role("list", name="Curves")).to_contain_text("x · parent")
+    page.get_by_role("slider", name="Time line").hover()
+    expect(page.locator(".values")).to_contain_text("walker/position/x")
     put(client, run, "stopped")

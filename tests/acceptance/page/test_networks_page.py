@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
-from tests.support.browser import PHONE, Opened, violations
+from playwright.sync_api import Browser, Page, expect
+from tests.support.browser import PHONE, Opened, opened, violations
 from tests.support.server import ROOT, Server
 
 AND_GATE = ROOT / "examples" / "networks" / "and_gate.txt"
@@ -99,14 +99,21 @@ def test_configurations_are_drawn_while_more_are_sought_and_the_task_is_terminat
     expect(page.get_by_role("img", name="Configuration 1, 42 polymers")).to_be_visible()
 
 
-def test_constraints_that_contradict_each_other_are_named(served: Server, person: Opened) -> None:
-    page = person.tab(served.url + "/ui/new/network")
+def test_constraints_that_contradict_each_other_are_named(
+    served: Server, browser: Browser, axe_script: str
+) -> None:
+    with opened(browser, color_scheme="dark", viewport=PHONE) as person:
+        contradict(person.tab(served.url + "/ui/new/network"), axe_script)
+
+
+def contradict(page: Page, axe_script: str) -> None:
     page.get_by_label("Example").select_option(label="Constraints that can't hold together")
     expect(page.locator("#check")).to_contain_text("3 constraints")
     page.get_by_role("button", name="Find stable configurations").click()
     state(page, "completed")
     expect(page.locator("p-configurations")).to_contain_text("No configuration satisfies the constraints.")
     expect(page.locator("p-configurations")).to_contain_text("FREE output")
+    assert violations(page, axe_script) == []
 
 
 @pytest.mark.parametrize("path", ["/ui/new", "/ui/new/experiment", "/ui/new/network"])

@@ -2,7 +2,7 @@
 
 import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { get, newKey, post } from "../api.js";
+import { get, post } from "../api.js";
 import { path } from "../base.js";
 import { Part } from "../element.js";
 import "../parts/datapacks.js";
@@ -15,8 +15,18 @@ import "../parts/progress.js";
 import "../parts/scene.js";
 import "../parts/timeline.js";
 import type { Stop } from "../parts/timeline.js";
-import { go, type Route } from "../router.js";
-import type { ExperimentRun, Json, Progress, RunEvent, Savepoint } from "../types.js";
+import type { Zoom } from "../parts/chart.js";
+import { RepeatedKey } from "../repeated.js";
+import { go, setQuery, type Route } from "../router.js";
+import { zoomOf, zoomText } from "../session/query.js";
+import type {
+  DataPackSamples,
+  ExperimentRun,
+  Json,
+  Progress,
+  RunEvent,
+  Savepoint,
+} from "../types.js";
 import { count, duration, figure } from "../words.js";
 
 const PAUSE = 2_000; // milliseconds between two readings of the savepoints
@@ -32,12 +42,22 @@ export class PageExperiment extends Part {
         gap: 0.5rem var(--gap);
         margin: 0 0 0.75rem;
       }
-      .times dt {
+      .values {
+        display: grid;
+        grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr));
+        gap: 0.25rem var(--gap);
+        margin: 0 0 0.75rem;
+      }
+      .times dt,
+      .values dt {
         color: var(--faint);
         font-size: 0.85rem;
       }
-      .times dd {
+      dd {
         margin: 0;
+        overflow-wrap: anywhere;
+      }
+      .times dd {
         font-size: 1.25rem;
         font-variant-numeric: tabular-nums;
       }
@@ -52,9 +72,13 @@ export class PageExperiment extends Part {
   @property({ attribute: false }) route!: Route;
   @state() private latest: Partial<RunEvent> = {};
   @state() private savepoints: Savepoint[] = [];
+  @state() private samples: DataPackSamples | null = null;
+  /** The place on the time line that is pointed at, or chosen, in nanoseconds. */
+  @state() private at: number | null = null;
   @state() private readError: unknown = null;
   @state() private forkError: unknown = null;
   @state() private busy = false;
+  #key = new RepeatedKey();
   #shown = "";
   #before: [number, number] | null = null; // simulation and real time of the report before
   #pace: number | null = null; // simulated seconds in a second, between the last two reports
@@ -75,6 +99,8 @@ export class PageExperiment extends Part {
       this.#shown = this.run.id;
       this.#before = this.#pace = null;
       this.savepoints = [];
+      this.samples = null;
+      this.at = null;
       this.readError = this.forkError = null;
     }
     this.latest = {};
@@ -107,7 +133,14 @@ export class PageExperiment extends Part {
       <p-scene .run=${run} .savepoints=${this.savepoints}></p-scene>
       <section aria-labelledby="packs">
         <h2 id="packs">Data packs</h2>
-        <p-datapacks .run=${run.id} .version=${this.#version()}></p-datapacks>
+        <p-datapacks
+          .run=${run.id}
+          .parent=${run.parent ?? ""}
+          .version=${this.#version()}
+          .zoom=${zoomOf(route.query)}
+          @zoom=${(event: CustomEvent<Zoom | null>) => setQuery({ zoom: zoomText(event.detail) })}
+          @sampled=${(event: CustomEvent<DataPackSamples>) => (this.samples = event.detail)}
+        ></p-datapacks>
       </section>
       <section aria-labelledby="past">
         <h2 id="past">Time line</h2>
@@ -193,8 +226,10 @@ export class PageExperiment extends Part {
         .stops=${stops}
         .words=${shown}
         .forking=${this.busy || !stops.length}
+        @at=${(event: CustomEvent<number>) => (this.at = event.detail)}
         @fork=${(event: CustomEvent<number>) => void this.#forkAt(event.detail)}
-      ></p-timeline>
+        >${this.#values()}</p-timeline
+      >
       <p-error .error=${this.forkError}></p-error>
       <p-error .error=${this.readError} .retry=${() => void this.#read()}></p-error>
       <details @toggle=${() => void import("../parts/savepoints.js")}>
@@ -211,6 +246,17 @@ export class PageExperiment extends Part {
         <summary>Tree of forks</summary>
         <p-tree .run=${this.run.id}></p-tree>
       </details>`;
+  }
+
+  /** What the data packs held at the place on the time line that is pointed at. */
+  #values() {
+    const { time, series } = this.samples ?? { time: [], series: {} };
+    const index = this.at === null ? -1 : time.findLastIndex((it) => it * 1e9 <= this.at!);
+    if (index < 0) return nothing;
+    return html`<p class="faint">Data packs at ${figure(time[index])} s:</p>
+      <dl class="values">
+        ${Object.entries(series).map(([name, values]) => this.#time(name, figure(values[index])))}
+      </dl>`;
   }
 
   #made() {
@@ -276,7 +322,8 @@ export class PageExperiment extends Part {
     try {
       const body = { savepoint: savepoint.timestamp };
       const at = `/runs/${this.run.id}/fork`;
-      const { id } = await post<ExperimentRun>(at, body, { key: newKey() });
+      const { id } = await post<ExperimentRun>(at, body, { key: this.#key.of([at, body]) });
+      this.#key.done();
       go(`/runs/${id}`);
     } catch (error) {
       this.forkError = error;

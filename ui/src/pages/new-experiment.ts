@@ -2,7 +2,7 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { ApiError, del, get, newKey, post, put, send } from "../api.js";
+import { ApiError, del, get, post, put, send } from "../api.js";
 import { path } from "../base.js";
 import type { Chosen } from "../dropped.js";
 import { Part } from "../element.js";
@@ -10,6 +10,7 @@ import { live } from "../live.js";
 import { confirm } from "../parts/dialog.js";
 import "../parts/error.js";
 import "../parts/upload.js";
+import { RepeatedKey } from "../repeated.js";
 import { go, type Route } from "../router.js";
 import type { Experiment, ExperimentRun, ExperimentSummary } from "../types.js";
 import { bytes, count, when } from "../words.js";
@@ -45,6 +46,7 @@ export class PageNewExperiment extends Part {
   @state() private experiment: Experiment | null = null;
   @state() private error: unknown = null;
   @state() private busy = "";
+  #key = new RepeatedKey();
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -266,9 +268,10 @@ export class PageNewExperiment extends Part {
         tags: text("tags").split(/\s+/).filter(Boolean),
         ...(text("seed") ? { seed: Number(text("seed")) } : {}),
       };
-      const run = await post<ExperimentRun>("/runs", body, { key: newKey() });
+      const run = await post<ExperimentRun>("/runs", body, { key: this.#key.of(body) });
       if (form.get("start") && run.state === "paused")
         await put(`/runs/${run.id}/state`, { state: "started" });
+      this.#key.done();
       go(`/runs/${run.id}`);
     } catch (error) {
       this.error = error;

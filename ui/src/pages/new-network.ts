@@ -2,12 +2,13 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
-import { get, isAbort, newKey, post } from "../api.js";
+import { get, isAbort, post } from "../api.js";
 import { Part } from "../element.js";
 import { keep, kept } from "../keep.js";
 import { live } from "../live.js";
 import { EXAMPLES, type Network, type NetworkCheck } from "../networks.js";
 import "../parts/error.js";
+import { RepeatedKey } from "../repeated.js";
 import { go, type Route } from "../router.js";
 import type { TaskDescription, TaskRecord } from "../types.js";
 import { count } from "../words.js";
@@ -80,6 +81,7 @@ export class PageNewNetwork extends Part {
   @state() private busy = false;
   @state() private error: unknown = null;
   @query("#open") private opener!: HTMLInputElement;
+  #key = new RepeatedKey();
   #opens: Text = "monomers";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #checking: AbortController | undefined;
@@ -364,7 +366,8 @@ ${line.slice(0, at).join("")}<mark>${line.slice(at, end).join("") || " "}</mark>
         name: String(form.get("name") ?? "").trim(),
         ...(form.get("timeout") ? { timeout: number("timeout") } : {}),
       };
-      const run = await post<TaskRecord>("/runs", body, { key: newKey() });
+      const run = await post<TaskRecord>("/runs", body, { key: this.#key.of(body) });
+      this.#key.done();
       go(`/runs/${run.id}`);
     } catch (error) {
       this.error = error;

@@ -13,6 +13,7 @@ import "./error.js";
 const HEIGHT = 22; // pixels of a line
 const EXTRA = 20; // lines drawn above and below those in view
 const PAGE = 10_000; // lines in an answer, which is as many as a server keeps by default
+const MOST = 10_000; // lines that are kept here
 const EVERY = 1_000; // milliseconds between two looks at a run that is at work
 
 const SEVERITY: Record<string, number> = { debug: 0, info: 1, warning: 2, error: 3, critical: 4 };
@@ -119,7 +120,7 @@ export class PLog extends Part {
 
   override willUpdate(changed: PropertyValues<this>): void {
     // What it wrote at its very end comes with, or after, the news of it.
-    if (changed.has("live") && !this.live && this.read) void this.look();
+    if (changed.has("live") && !this.live) void this.look();
     if (this.run === this.#begun) return;
     this.#begun = this.run;
     this.#reading?.abort();
@@ -159,7 +160,7 @@ export class PLog extends Part {
           continue;
         }
         const fresh = last ? others : lines;
-        if (fresh.length) this.lines = [...this.lines, ...fresh];
+        if (fresh.length) this.lines = [...this.lines, ...fresh].slice(-MOST);
         this.read = true;
         this.error = null;
         if (next === null) break;

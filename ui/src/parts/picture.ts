@@ -75,10 +75,12 @@ export class PPicture extends Part {
     this.error = null;
     try {
       const answer = await fetched(this.src, { signal });
+      if (Number(answer.headers.get("Content-Length") ?? 0) > LARGEST) {
+        await answer.body?.cancel();
+        throw new Error("The picture is too large to be shown; download it.");
+      }
       const data = await answer.blob();
       if (signal.aborted) return;
-      if (data.size > LARGEST)
-        throw new Error("The picture is too large to be shown; download it.");
       this.#show(URL.createObjectURL(new Blob([data], { type: "image/svg+xml" })));
     } catch (error) {
       if (isAbort(error)) return;
