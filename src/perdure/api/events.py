@@ -58,7 +58,7 @@ async def read_events(services: AppServices, call: Call, _: None) -> ASGIApp:
     if first.ends and call.headers.get(b"last-event-id") == first.id.encode():
         await events.aclose()
         return Response(status_code=204)
-    return EventStream(_encoded(first, events), services.closing)
+    return EventStream(_encoded(events), services.closing, first=first.text(), expires=call.caller.expires)
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,8 @@ class _Event:
         return cls(number, {"state": state.value, **data}, state in FINAL)
 
 
-async def _encoded(first: _Event, events: AsyncGenerator[_Event, None]) -> AsyncGenerator[bytes, None]:
+async def _encoded(events: AsyncGenerator[_Event, None]) -> AsyncGenerator[bytes, None]:
     async with aclosing(events):
-        yield first.text()
         async for following in events:
             yield following.text()
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
 import anyio
+import structlog
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
@@ -31,6 +32,8 @@ AT_ONCE = 16  # runs that are worked on side by side, so that their commits are 
 Work = Callable[[AppServices, Owner, str], Awaitable[object]]
 
 router = APIRouter(tags=["runs"])
+
+log = structlog.get_logger(__name__)
 
 
 class ChosenRuns(Strict):
@@ -107,8 +110,11 @@ async def _each(body: ChosenRuns, serving: AppServices, owner: Owner, work: Work
             try:
                 await work(serving, owner, run_id)
                 answers[at] = DoneRun(run=run_id)
-            except PerdureError as error:
-                answers[at] = RefusedRun(run=run_id, error=error_of(failure_of(error, "")))
+            except Exception as error:  # it must hinder no other run, whatever it is
+                request = str(structlog.contextvars.get_contextvars().get("request", ""))
+                if not isinstance(error, PerdureError):
+                    log.exception("run_not_treated", run=run_id)
+                answers[at] = RefusedRun(run=run_id, error=error_of(failure_of(error, request)))
 
     async with anyio.create_task_group() as group:
         for at, run_id in enumerate(body.runs):

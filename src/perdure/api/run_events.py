@@ -9,6 +9,7 @@ its connection sends it along, and first gets the runs that were updated since.
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import suppress
 from typing import Annotated, Any
@@ -19,11 +20,15 @@ from msgspec import Meta
 from starlette.types import ASGIApp
 
 from perdure.api.schemas import run_fields
+from perdure.clock import steady
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.session_requests import Owner
 from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged, RunNotFound, StoreUnavailable
 from perdure.run import Execution, Run
+from perdure.stores.base import Version
+from perdure.stores.commands import ReadTime
 from perdure.stores.feed import ANY_RUN, Hint, Subscription
 from perdure.stores.run_list import RunFilter, RunOrder
 from perdure.validation import Problem
@@ -82,16 +87,8 @@ async def follow_runs(services: AppServices, call: Call, query: FollowQuery) -> 
     followed = _Followed(services, call.owner, ids)
     since = _CURSOR.fullmatch(call.headers.get(b"last-event-id", b""))
     events = followed.events(None if since is None else float(since[0]))
-    return EventStream(_from(await anext(events), events), services.closing)
-
-
-async def _from(first: bytes, others: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    try:
-        yield first
-        async for following in others:
-            yield following
-    finally:
-        await others.aclose()
+    first = await anext(events)
+    return EventStream(events, services.closing, first=first, expires=call.caller.expires)
 
 
 class _Followed:
@@ -109,15 +106,20 @@ class _Followed:
         self._services = services
         self._owner = owner
         self._ids = ids
-        self._sent: dict[str, int] = {}  # hash of the last event of each run
+        self._sent: dict[str, tuple[int, Version]] = {}  # hash of the last event of each run, and its version
         self._cursor = 0.0
 
     async def events(self, since: float | None) -> AsyncGenerator[bytes, None]:
-        """Yield events, several at a time; the first text is there at once and may have none."""
+        """Yield events, several at a time; the first text is there at once and may have none.
+
+        They end if their reader is so slow that changes were missed: it connects again and catches up.
+        """
         feed = self._services.feed
         with feed.subscribe(*self._ids) if self._ids else feed.subscribe_to_all() as changes:
+            if since is None:
+                self._cursor = await _now(self._services)
             yield await anyio.to_thread.run_sync(self._first, since)
-            while True:
+            while not changes.overflowed:
                 await changes.wait()
                 text = await self._read(changes)
                 if text:
@@ -145,8 +147,6 @@ class _Followed:
             self._cursor = since
             text = self._updated()
         else:
-            newest = self._services.store.runs(RunFilter(owner=self._owner), order=RunOrder.LATEST, limit=1)
-            self._cursor = max((run.updated for run in newest), default=0.0)
             text = b""
         # An id without data is no event, but the browser keeps it for when the connection is lost.
         return text or b"id: %b\n\n" % self._cursor_text.encode()
@@ -172,15 +172,15 @@ class _Followed:
         """Return the events of all runs that were updated since the cursor."""
         which = RunFilter(owner=self._owner, updated_after=self._cursor - OVERLAP)
         runs = self._services.store.runs(which, order=RunOrder.LATEST, limit=CAUGHT_UP)
-        return b"".join(self._stands(run) for run in reversed(runs))
+        return b"".join(self._stands(run) for run in reversed(runs) if not self._is_sent(run))
 
     def _stands(self, run: Run) -> bytes:
         """Return the event of a run; empty if it is another owner's, or was sent before."""
         if self._owner not in (None, run.owner):
             return self._deleted(run.id, "") if self._ids else b""
         with suppress(RunNotFound, Damaged):  # it was deleted meanwhile, or its execution is damaged
-            data = _encoder.encode(_data(self._services, run))
-            if self._is_news(run.id, data):
+            data = _encoder.encode(self._data(run))
+            if self._is_news(run.id, data, (run.version, run.position, run.updated)):
                 self._cursor = max(self._cursor, run.updated)
                 return event("run", self._cursor_text, data)
         return b""
@@ -191,33 +191,50 @@ class _Followed:
         if not known and (not former_owner or self._owner not in (None, former_owner)):
             return b""
         data = _encoder.encode({"run": run_id, "state": "deleted"})
-        return event("run", self._cursor_text, data) if self._is_news(run_id, data) else b""
+        return event("run", self._cursor_text, data) if self._is_news(run_id, data, ()) else b""
 
-    def _is_news(self, run_id: str, data: bytes) -> bool:
+    def _is_news(self, run_id: str, data: bytes, version: Version) -> bool:
         """Return whether an event differs from the last one of its run, and remember it."""
         last, now = self._sent.pop(run_id, None), hash(data)
-        self._sent[run_id] = now
+        self._sent[run_id] = now, version
         if len(self._sent) > REMEMBERED:
             del self._sent[next(iter(self._sent))]
-        return last != now
+        return last is None or last[0] != now
+
+    def _is_sent(self, run: Run) -> bool:
+        """Return whether the record of a run is the one that was sent; of its execution, hints report."""
+        sent = self._sent.get(run.id)
+        return sent is not None and sent[1] == (run.version, run.position, run.updated)
+
+    def _data(self, run: Run) -> dict[str, Any]:
+        """Return what an event says of a run."""
+        fields = run_fields(run)
+        data: dict[str, Any] = {"run": fields.pop("id"), **fields}
+        if run.kind == SESSION:
+            return {**data, "step": run.position}
+        if run.kind == EXPERIMENT:
+            experiment = self._services.experiments.view_of(run)
+            own = {"stored": experiment.stored, "progress": experiment.progress}
+            return {**data, **own, **_work(experiment.execution)}
+        if self._ids:
+            task = self._services.tasks.view_of(run)
+            return {**data, "place": task.place, "progress": task.progress, **_work(task.execution)}
+        # To find a place takes longer the more tasks wait, of which each may have news.
+        execution = self._services.store.execution(run.id)
+        progress = TaskView(run=run, execution=execution).progress
+        return {**data, "progress": progress, **_work(execution)}
 
     @property
     def _cursor_text(self) -> str:
         return f"{max(0.0, self._cursor):.6f}"
 
 
-def _data(services: AppServices, run: Run) -> dict[str, Any]:
-    """Return what an event says of a run; blocking."""
-    fields = run_fields(run)
-    data: dict[str, Any] = {"run": fields.pop("id"), **fields}
-    if run.kind == SESSION:
-        return {**data, "step": run.position}
-    if run.kind == EXPERIMENT:
-        experiment = services.experiments.view_of(run)
-        own = {"stored": experiment.stored, "progress": experiment.progress}
-        return {**data, **own, **_work(experiment.execution)}
-    task = services.tasks.view_of(run)
-    return {**data, "place": task.place, "progress": task.progress, **_work(task.execution)}
+async def _now(services: AppServices) -> float:
+    """Return the Unix time by the clock that sets when runs are updated."""
+    try:
+        return await asyncio.wrap_future(services.store.submit(ReadTime()))
+    except StoreUnavailable:  # it may be read all the same
+        return min(time.time(), steady())
 
 
 def _work(execution: Execution) -> dict[str, Any]:
@@ -232,8 +249,9 @@ _EVENT = {
     "type": "object",
     "description": "One event; its data is JSON with `run`, `kind`, `owner`, `name`, `tags`, `state`, "
     "`outcome`, `reason`, `created` and `updated`, and a session's `step`; of tasks and experiments "
-    "`desired`, `attempt`, `seconds` and `progress`, a task's `place`, and whether an experiment's files are "
-    "`stored`. Of a deleted run, or one that isn't the caller's, it is `run` and `deleted` as the `state`.",
+    "`desired`, `attempt`, `seconds` and `progress`, of a task that is named in `runs` its `place`, and "
+    "whether an experiment's files are `stored`. Of a deleted run, or one that isn't the caller's, it is "
+    "`run` and `deleted` as the `state`.",
     "properties": {
         "event": {"const": "run"},
         "id": {"type": "string", "description": "A cursor, to be sent as Last-Event-ID."},

@@ -171,7 +171,8 @@ class ResultsQuery(msgspec.Struct, forbid_unknown_fields=True):
             Meta(
                 ge=4,
                 le=10_000,
-                description="About how many steps are left; of longer results those are that a chart needs.",
+                description="About how many steps are left; of longer results those that a chart needs, of "
+                "several outputs more.",
             ),
         ]
         | None

@@ -11,6 +11,7 @@ from every poll after a commit: any run may have changed.
 """
 
 import asyncio
+import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ from perdure.supervision import start_thread
 __all__ = ["ANY_RUN", "Feed", "Hint", "Subscription"]
 
 EVERY = 1.0  # seconds between two polls
+
+MAX_HINTS = 10_000  # that are kept for a reader of all runs who doesn't take them
 
 ANY_RUN: Final = ""
 """The run of a hint for those who follow all runs: any of them may have changed."""
@@ -65,9 +68,21 @@ class Subscription:
 
     Several hints may be merged, but no state of a run is left out: of consecutive hints with the same state
     of a run, the last is kept, in the position of the first.
+
+    Parameters
+    ----------
+    limit
+        Limit of pending hints; others are dropped.
+
+    Attributes
+    ----------
+    overflowed
+        Whether hints were dropped, so that changes were missed.
     """
 
-    def __init__(self, feed: "Feed") -> None:
+    def __init__(self, feed: "Feed", limit: int = sys.maxsize) -> None:
+        self.overflowed = False
+        self._limit = limit
         self._feed = feed
         self._loop = asyncio.get_running_loop()
         self._hinted = asyncio.Event()  # set soon after the first pending hint; used by the loop alone
@@ -109,6 +124,8 @@ class Subscription:
             last = self._latest.get(hint.run_id)
             if last is not None and self._hints[last].state == hint.state:
                 self._hints[last] = hint
+            elif len(self._hints) >= self._limit:
+                self.overflowed = True
             else:
                 self._latest[hint.run_id] = len(self._hints)
                 self._hints.append(hint)
@@ -218,12 +235,14 @@ class Feed:
     def subscribe_to_all(self) -> Subscription:
         """Subscribe to all runs, from within an event loop, also to those that are created later.
 
+        It overflows beyond `MAX_HINTS`.
+
         Raises
         ------
         StoreUnavailable
             If the feed is closed.
         """
-        subscription = Subscription(self)
+        subscription = Subscription(self, MAX_HINTS)
         with self._lock:
             self._begin(polling=self._store.shared)
             self._of_all.add(subscription)

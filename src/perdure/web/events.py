@@ -4,6 +4,7 @@ Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
@@ -24,7 +25,7 @@ def event(kind: str, identifier: int | str, data: bytes) -> bytes:
 
 
 class EventStream:
-    """An ASGI app that sends events until they end, the client goes away or the server closes.
+    """An ASGI app that sends events until they end, the client or its login goes away or the server closes.
 
     Parameters
     ----------
@@ -32,15 +33,30 @@ class EventStream:
         What is sent, each as `event` makes it; closed at the end.
     closing
         Set when the server closes.
+    first
+        Sent before them.
+    expires
+        When the login ends that the client may read it by; Unix time, in seconds. None is never.
     """
 
-    def __init__(self, events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes, None],
+        closing: asyncio.Event,
+        *,
+        first: bytes = b"",
+        expires: float | None = None,
+    ) -> None:
         self._events = events
         self._closing = closing
+        self._first = first
+        self._expires = expires
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         upcoming = asyncio.ensure_future(anext(self._events, None))
         ends = {asyncio.ensure_future(self._closing.wait()), asyncio.ensure_future(disconnected(receive))}
+        if self._expires is not None:
+            ends.add(asyncio.ensure_future(asyncio.sleep(max(0.0, self._expires - time.time()))))
         try:
             headers = [
                 (b"content-type", b"text/event-stream"),
@@ -48,6 +64,8 @@ class EventStream:
                 (b"x-accel-buffering", b"no"),  # nginx would hold events back until there are many
             ]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
+            if self._first:
+                await send({"type": "http.response.body", "body": self._first, "more_body": True})
             while True:
                 done, _ = await asyncio.wait(
                     {upcoming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED

@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 from tests.support.in_process import TASKS, Client, in_process
 
+from perdure.api import many_runs
+from perdure.drivers.session_requests import Owner
 from perdure.settings import Settings
+from perdure.web.services import AppServices
 
 SESSION = {"kind": "session", "scenarios": {"bath": ["base"]}}
 WAITING = {"kind": "task", "task": "add", "input": {"numbers": [1]}}
@@ -58,6 +61,24 @@ def test_many_runs_of_all_kinds_are_deleted(client: Client) -> None:
 def test_what_are_no_ids_is_refused_as_a_whole(client: Client, runs: object) -> None:
     answer = client.post("/delete", json={"runs": runs}, headers=of("one"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_request")
+
+
+def test_what_fails_unexpectedly_for_one_run_hinders_no_other(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted = many_runs.delete
+
+    async def delete(serving: AppServices, owner: Owner, run_id: str) -> None:
+        if run_id == "odd":
+            raise RuntimeError("a secret")
+        await deleted(serving, owner, run_id)
+
+    monkeypatch.setattr(many_runs, "delete", delete)
+    first, second = made(client, SESSION), made(client, SESSION)
+    done, failed, last = treat(client, "/delete", first, "odd", second)
+    assert (done["done"], last["done"]) == (True, True)
+    assert failed["error"]["code"] == "internal_error"
+    assert "a secret" not in str(failed), "what was raised is in the log alone"
 
 
 def test_a_caller_learns_who_it_is(client: Client) -> None:

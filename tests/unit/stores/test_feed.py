@@ -137,6 +137,23 @@ def test_a_reader_of_all_runs_gets_hints_about_those_that_are_made_later_and_who
     run(work)
 
 
+def test_hints_for_a_reader_of_all_runs_who_takes_none_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.stores.feed.MAX_HINTS", 2)
+
+    async def work() -> None:
+        store = MemoryStore()
+        with Feed(store, every=NEVER) as feed, feed.subscribe_to_all() as changes:
+            for id in ("a", "b"):
+                created(store, id)
+            assert not changes.overflowed
+            created(store, "c")
+            bring(store, RunStatus.STARTED, id="a")
+            assert changes.overflowed
+            assert [hint.run_id for hint in await hints(changes)] == ["a", "b"]
+
+    run(work)
+
+
 def test_a_poll_of_a_shared_store_tells_a_reader_of_all_runs_that_any_may_have_changed() -> None:
     class SharedStore(DeafStore):
         shared = True

@@ -92,6 +92,16 @@ def test_it_ends_with_its_client() -> None:
     asyncio.run(main())
 
 
+def test_it_ends_with_the_login_that_it_is_read_by() -> None:
+    async def main() -> None:
+        source, client = Source(), Client()
+        stream = EventStream(source.stream(), asyncio.Event(), first=b"first", expires=0.0)
+        await stream({}, client.receive, client.send)
+        assert [await client.body() for _ in range(2)] == [b"first", b""]
+
+    asyncio.run(main())
+
+
 def test_it_closes_its_source_when_it_is_cancelled() -> None:
     async def main() -> None:
         source = Source()
