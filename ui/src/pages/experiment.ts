@@ -12,7 +12,6 @@ import "../parts/lifecycle.js";
 import "../parts/log.js";
 import type { PLog } from "../parts/log.js";
 import "../parts/progress.js";
-import "../parts/scene.js";
 import "../parts/timeline.js";
 import type { Stop } from "../parts/timeline.js";
 import type { Zoom } from "../parts/chart.js";
@@ -86,6 +85,7 @@ export class PageExperiment extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
+    void import("../parts/scene.js");
     this.whenGone(() => {
       clearTimeout(this.#timer);
       this.#timer = undefined;
