@@ -38,7 +38,7 @@ from perdure.web.failures import invalid_request
 from perdure.web.operations import Operation
 from perdure.web.services import AppServices
 
-__all__ = ["FOLLOW_RUNS"]
+__all__ = ["FOLLOW_RUNS", "FollowQuery"]
 
 MAX_RUNS = 200  # that a stream can follow by their ids
 CAUGHT_UP = 1000  # runs that are sent at most after a lost connection

@@ -1,21 +1,40 @@
 """A change at one process reaches the readers at another, without their poll."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple, cast
 
 import psycopg
 import pytest
 
+from perdure.api.run_events import FOLLOW_RUNS, FollowQuery
 from perdure.errors import Invalid
 from perdure.lifecycle import DesiredState
-from perdure.stores.commands import Append, Command, Lease, Report, SetDesiredState, Unleased
+from perdure.run import Change
+from perdure.state.codec import pack
+from perdure.stores.commands import (
+    Append,
+    ChangeRun,
+    Command,
+    CreateRun,
+    DeleteRun,
+    Lease,
+    Report,
+    SetDesiredState,
+    Unleased,
+)
 from perdure.stores.feed import Feed, Subscription
 from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.postgres.store import PostgresStore
-from perdure.testing.store_samples import WAIT, a_line, an_entry, created, queued
+from perdure.testing.store_samples import WAIT, a_line, a_run, an_entry, created, queued
+from perdure.web.dialect import Call
+from perdure.web.events import EventStream
+from perdure.web.services import AppServices
+from perdure.web.tokens import Caller
 
 NEVER = 1e6  # seconds until a poll
 
@@ -88,6 +107,66 @@ def test_steps_progress_lines_and_desired_states_reach_the_other_process(url: st
 
 def test_they_reach_processes_behind_pgbouncer_by_a_second_url(postgres: str, bounced: str) -> None:
     reaches(bounced, bounced, postgres)
+
+
+def test_the_stream_of_all_runs_has_what_another_server_does(url: str) -> None:
+    async def work() -> None:
+        with closing(PostgresStore(url)) as one, closing(PostgresStore(url)) as other:
+            await listeners(url, 2)
+            with Feed(other, every=NEVER) as feed:
+                stream = await followed(other, feed)
+                await change(one, CreateRun(a_run("new")))
+                assert (await event(stream, "new"))["state"] == "created"
+                await change(one, Append("new", Unleased(0), 0, [an_entry(1)]))
+                assert (await event(stream, "new"))["step"] == 1
+                await change(one, ChangeRun("new", 0, Change(name="renamed")))
+                assert (await event(stream, "new"))["name"] == "renamed"
+                await change(one, DeleteRun("new"))
+                assert await event(stream, "new") == {"run": "new", "state": "deleted"}
+                queued(one, "task")
+                assert (await event(stream, "task"))["progress"] is None
+                token = (await asyncio.wrap_future(one.submit(Lease("task", "w", 60.0)))).fence
+                await change(one, Report("task", token, progress=pack({"progress": {"done": 1}})))
+                while (last := await event(stream, "task"))["progress"] is None:
+                    assert last["state"] == "created"
+                assert last["progress"] == {"done": 1}
+                stream.task.cancel()
+
+    run(work)
+
+
+class Followed(NamedTuple):
+    """A stream of events: what is sent, and the task that sends it."""
+
+    sent: asyncio.Queue[bytes]
+    task: asyncio.Task[None]
+
+
+async def followed(store: PostgresStore, feed: Feed) -> Followed:
+    """Follow all runs of ``ann`` at a store, from now on."""
+    services = cast(AppServices, SimpleNamespace(store=store, feed=feed, closing=asyncio.Event()))
+    sent: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def receive() -> dict[str, Any]:
+        return await asyncio.Future()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.put_nowait(message.get("body", b""))
+
+    call = Call(caller=Caller("ann"), params={}, headers={}, body=None, scope={}, receive=receive)
+    app = await FOLLOW_RUNS.handler(services, call, FollowQuery())
+    assert isinstance(app, EventStream)
+    return Followed(sent, asyncio.create_task(app({}, receive, send)))
+
+
+async def event(stream: Followed, run_id: str) -> dict[str, Any]:
+    """Return the next event, which is about a run."""
+    while b"data: " not in (text := await stream.sent.get()):
+        pass
+    (data,) = [line.removeprefix(b"data: ") for line in text.splitlines() if line.startswith(b"data: ")]
+    found: dict[str, Any] = json.loads(data)
+    assert found["run"] == run_id
+    return found
 
 
 def test_a_listener_that_lost_its_connection_listens_again_and_lets_its_readers_look(url: str) -> None:
