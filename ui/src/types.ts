@@ -346,6 +346,7 @@ export interface SystemServer {
         tags: string[] | null;
         slots: Record<string, number>;
         busy: Record<string, number>;
+        runs: string[];
         lacks: string[];
       }[]
     | null;

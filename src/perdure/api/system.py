@@ -82,6 +82,7 @@ class WorkerRecord(BaseModel):
     tags: list[str] | None = Field(description="The tags of the runs that it works on; null for all runs.")
     slots: dict[str, int] = Field(description="Kind → how many runs it works on at a time.")
     busy: dict[str, int] = Field(description="Kind → how many it works on now.")
+    runs: list[str] = Field(description="The ids of runs that it works on, of some seconds ago; at most 100.")
     lacks: list[str] = Field(description="What it lacks for runs that wait, in words.")
 
 
@@ -172,6 +173,7 @@ def _workers(workers: Workers) -> list[WorkerRecord]:
             tags=None if ANY_TAG in worker.tags else sorted(worker.tags),
             slots=dict(worker.slots),
             busy=dict(worker.busy),
+            runs=list(worker.runs),
             lacks=sorted({lack for lacks in worker.lacks.values() for lack in lacks.values()}),
         )
         for name, worker in sorted(workers.present().items())

@@ -265,7 +265,8 @@ class LocalExecutor:
             if lack.what:
                 lacks[kind][needs] = lack.what
         self._announce_at = now + ANNOUNCE  # also if it fails
-        await asyncio.to_thread(self._announcement.put, lacks, self._tags, self.slots, self._busy())
+        runs = tuple(self._working)
+        await asyncio.to_thread(self._announcement.put, lacks, self._tags, self.slots, self._busy(), runs)
 
     async def _waiting(self) -> Sequence[QueueGroup]:
         """Return the groups of the queue in which a run has no lease, after asking what they lack."""

@@ -20,6 +20,7 @@ __all__ = ["EVERY", "Announcement", "Presence", "Workers"]
 DIALECT = "perdure-workers"
 LASTS = 12.0  # seconds for which a presence counts
 EVERY = 4.0  # seconds after which it is renewed
+MAX_RUNS = 100  # that a presence names
 FRESH = 1.0  # seconds for which the presences that were read are used again
 
 
@@ -40,6 +41,8 @@ class Presence(msgspec.Struct, frozen=True):
         How many slots of each kind are taken.
     host
         The name of its host.
+    runs
+        The ids of the runs that it works on, at most `MAX_RUNS`.
     """
 
     until: float
@@ -48,6 +51,7 @@ class Presence(msgspec.Struct, frozen=True):
     slots: Mapping[str, int] = {}
     busy: Mapping[str, int] = {}
     host: str = ""
+    runs: Collection[str] = ()
 
     def count(self) -> Iterator[tuple[str, str, str, int]]:
         """Yield kind, tag, state and number of the slots."""
@@ -80,10 +84,12 @@ class Announcement:
         tags: Collection[str],
         slots: Mapping[str, int] | None = None,
         busy: Mapping[str, int] | None = None,
+        runs: Collection[str] = (),
     ) -> None:
         """Announce what the worker can work on, for some seconds; the parameters are those of `Presence`."""
         until = self._store.clock() + LASTS
-        presence = Presence(until, lacks, sorted(tags), slots or {}, busy or {}, platform.node())
+        named = [*runs][:MAX_RUNS]
+        presence = Presence(until, lacks, sorted(tags), slots or {}, busy or {}, platform.node(), named)
         blob = msgspec.msgpack.encode(presence)
         try:
             self._put(blob)

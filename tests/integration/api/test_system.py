@@ -93,7 +93,7 @@ class SharedStore(MemoryStore):
 def test_it_says_what_the_workers_of_a_shared_store_do_and_what_they_lack() -> None:
     store = SharedStore()
     lacks = {"task": {"sha:1": "The package 'pandas' is missing."}, "experiment": {}}
-    Announcement(store, "one").put(lacks, (ANY_TAG,), {"task": 2}, {"task": 1})
+    Announcement(store, "one").put(lacks, (ANY_TAG,), {"task": 2}, {"task": 1}, ("run",))
     Announcement(store, "two").put({"task": {}}, ("gpu",), {"task": 1}, {})
     settings = Settings(store="memory://", artifacts_shared=True, tasks=(TASKS,))
     with in_process(settings, store) as client:
@@ -104,6 +104,7 @@ def test_it_says_what_the_workers_of_a_shared_store_do_and_what_they_lack() -> N
         "tags": None,
         "slots": {"task": 2},
         "busy": {"task": 1},
+        "runs": ["run"],
         "lacks": ["The package 'pandas' is missing."],
     }
-    assert workers["two"]["tags"] == ["gpu"]
+    assert (workers["two"]["tags"], workers["two"]["runs"]) == (["gpu"], [])

@@ -239,6 +239,7 @@ export class PageSystem extends Part {
               <th scope="col">Host</th>
               <th scope="col">Tags</th>
               <th scope="col">Slots</th>
+              <th scope="col">Works on</th>
               <th scope="col">Lacks</th>
             </tr>
           </thead>
@@ -253,6 +254,12 @@ export class PageSystem extends Part {
                     ${Object.entries(it.slots).map(
                       ([kind, slots]) =>
                         html`<div>${figure(it.busy[kind] ?? 0)} of ${count(slots, kind)}</div>`,
+                    )}
+                  </td>
+                  <td>
+                    ${it.runs.map(
+                      (run) =>
+                        html`<div><a href=${page(`/runs/${run}`)}>${run.slice(0, 12)}</a></div>`,
                     )}
                   </td>
                   <td>${it.lacks.map((words) => html`<div>${words}</div>`)}</td>
