@@ -1,6 +1,7 @@
 """Pictures of every page, in light and dark, wide and on a phone: `make screenshots`.
 
-They are of a server of their own, with runs of each kind. Four of them stand in the README.
+They are of a server of their own, with runs of each kind. Four of them stand in the README. With names of
+pages, as in `python -m tests.screenshots experiment`, only the pictures of these are taken.
 """
 
 import io
@@ -9,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -25,10 +27,9 @@ SETTLED = 2_500  # milliseconds
 READINGS = 8_000  # until the charts of the system have some
 
 
-def main() -> None:
-    """Take all pictures."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+def main(only: Sequence[str]) -> None:
+    """Take all pictures, or those of some pages."""
+    FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         running(Path(folder) / "perdure.db", "perdure.examples:catalogue") as server,
@@ -39,18 +40,23 @@ def main() -> None:
             for size, viewport in (("wide", WIDE), ("phone", PHONE)):
                 with opened(browser, color_scheme=theme, viewport=viewport) as person:
                     for name, address in addresses.items():
+                        if only and name not in only:
+                            continue
                         page = person.tab(f"{server.url}/ui{address}")
                         _take(page, name, FOLDER / f"{name}-{theme}-{size}.png")
                         page.close()
     README.mkdir(exist_ok=True)
     for name in SHOWN:
-        shutil.copy(FOLDER / f"{name}.png", README / f"{name}.png")
+        if (FOLDER / f"{name}.png").exists():
+            shutil.copy(FOLDER / f"{name}.png", README / f"{name}.png")
     print(f"{len(list(FOLDER.iterdir()))} pictures are in {FOLDER}")
 
 
 def _take(page: Page, name: str, file: Path) -> None:
     """Take a picture of what is in view of a page that the README shows, and of the whole of another one."""
     page.get_by_role("heading", level=1).wait_for()
+    if name == "experiment":
+        page.get_by_role("img", name="The scene of").first.wait_for()
     page.wait_for_timeout(READINGS if name == "system" else SETTLED)
     page.screenshot(path=file, full_page=file.stem not in SHOWN)
 
@@ -114,4 +120,4 @@ def _zip(folder: Path) -> bytes:
 
 if __name__ == "__main__":
     os.environ.setdefault("MUJOCO_GL", "egl")
-    sys.exit(main())
+    main(sys.argv[1:])
