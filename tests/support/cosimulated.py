@@ -101,6 +101,8 @@ class SmallCoSimulation:
     def set_datapack(self, name: str, engine: str, data: Any) -> None:
         self._sent.append((name, engine, data))
 
+    hidden = False
+
     def scenes(self) -> Mapping[str, Any]:
         return {}
 

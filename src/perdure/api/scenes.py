@@ -103,6 +103,8 @@ async def draw_scene(
     )
     headers = {
         "Cache-Control": "no-store",
+        "Content-Security-Policy": "default-src 'none'; sandbox",  # code of owners may have drawn it
+        "X-Content-Type-Options": "nosniff",
         "ETag": f'"{picture.tag}"',
         "Scene-Timestamp": str(picture.timestamp),
         "Scene-Live": "true" if picture.live else "false",

@@ -13,9 +13,10 @@ from typing import Final
 import msgspec
 import structlog
 
-from perdure.errors import CorruptBlob, PerdureError
+from perdure.errors import CorruptBlob, PerdureError, RunNotFound
 from perdure.execution.conversation import Conversation
 from perdure.execution.messages import Show
+from perdure.lifecycle import FINAL
 from perdure.run import Execution
 from perdure.stores.base import Store
 from perdure.stores.commands import DeleteDocument, PutDocument
@@ -40,11 +41,14 @@ class StoredView(msgspec.Struct, frozen=True):
 
 
 async def watch(store: Store, run_id: str) -> None:
-    """Have views of a run made for the next seconds, if a worker works on it."""
+    """Have views of a run made for the next seconds, if a worker works on it and it hasn't ended."""
     with suppress(PerdureError):  # another one renews it, or the store can't be written
         renewal = await asyncio.to_thread(_renewal, store, run_id)
         if renewal is not None:
             await asyncio.wrap_future(store.submit(renewal))
+            # It may have ended or been deleted meanwhile, and its views been forgotten before this.
+            if await asyncio.to_thread(_has_ended, store, run_id):
+                await forget_views(store, run_id)
 
 
 def newest_view(store: Store, run_id: str) -> StoredView | None:
@@ -124,6 +128,13 @@ def _renewal(store: Store, run_id: str) -> PutDocument | None:
     if now + LASTS / 2 < until <= now + LASTS:
         return None
     return PutDocument(WATCHED, run_id, msgspec.msgpack.encode(now + LASTS), version)
+
+
+def _has_ended(store: Store, run_id: str) -> bool:
+    try:
+        return store.run(run_id).state in FINAL
+    except RunNotFound:
+        return True
 
 
 def _watched(store: Store, run_id: str) -> tuple[int | None, float]:

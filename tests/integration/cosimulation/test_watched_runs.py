@@ -17,7 +17,8 @@ from perdure.drivers.experiments.plan import Plan
 from perdure.drivers.experiments.scene_views import LARGEST, SceneView
 from perdure.drivers.experiments.simulation import Simulation
 from perdure.engines.kinds import engine_kinds
-from perdure.errors import CorruptBlob
+from perdure.errors import CorruptBlob, EngineCrashed
+from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.state.codec import decode, encode
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "experiments"
@@ -102,6 +103,74 @@ def test_a_state_that_cannot_be_copied_is_a_reason_and_no_end_of_the_run(
     scene = SceneView.from_blob(keeper.views[-1]).scenes["box"]
     assert scene.state is None
     assert "odd" in scene.reason
+
+
+def slow_and_fast(folder: Path, environment: str = GREY, script: str = "") -> None:
+    """Write an experiment whose isolated engine takes 0.03 s with a step, and whose other one 0.01 s."""
+    own(folder, environment, Isolated=True, EngineTimestep=0.03)
+    if script:
+        (folder / "main_script.py").write_text(script)
+    path = folder / "simulation_config.json"
+    config = json.loads(path.read_text())
+    config["EngineConfigs"].append(
+        {"EngineName": "fast", "EngineType": "python_json", "PythonFileName": "fast.py"}
+    )
+    (folder / "fast.py").write_text(
+        "from nrp_core.engines.python_json import EngineScript\n"
+        "class Script(EngineScript):\n"
+        "    def initialize(self): pass\n"
+        "    def runLoop(self, timestep_ns): pass\n"
+    )
+    path.write_text(json.dumps(config))
+
+
+def test_an_engine_of_long_steps_is_shown_between_them(tmp_path: Path) -> None:
+    slow_and_fast(tmp_path / "slow")
+    views = [SceneView.from_blob(view) for view in simulated(tmp_path / "slow", watched=True).views]
+    assert 20 <= len(views) <= 30  # also after savepoints, which wait for the step
+    assert all(view.scenes["box"].state is not None for view in views)
+
+
+class Steps(CoSimulation):
+    """Notes how often a step was finished."""
+
+    hidden = False  # type: ignore[assignment]  # have it asked for scenes after each step
+
+    def scenes(self) -> Any:
+        (box,) = [member for name, member in self._members.items() if name == "box"]
+        before = box.hidden
+        found = super().scenes()
+        assert box.hidden is before  # it didn't wait for the step
+        if before:
+            assert "in a step" in found["box"][1]  # type: ignore[index]
+        return found
+
+
+def test_who_watches_does_not_wait_for_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.CoSimulation", Steps)
+    slow_and_fast(tmp_path / "slow")
+    assert len(simulated(tmp_path / "slow", watched=True).views) == 60
+
+
+@pytest.mark.parametrize("error", [EngineCrashed(engine="box", reason="x"), MemoryError(), RuntimeError("x")])
+def test_a_scene_that_cannot_be_copied_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def scene(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(IsolatedEngine, "scene", scene)
+    own(tmp_path / "own", Isolated=True)
+    keeper = simulated(tmp_path / "own", watched=True)
+    assert keeper.order[-1].timestamp == 6 * 10**8
+    assert SceneView.from_blob(keeper.views[-1]).scenes["box"].state is None
+
+
+def test_a_scene_that_cannot_be_encoded_is_left_out() -> None:
+    view = SceneView.of(5, {"odd": [{"x": object()}, ""], "small": [{"x": 1}, ""]})
+    assert view.scenes["odd"].state is None
+    assert view.scenes["odd"].reason
+    assert view.scenes["small"].state is not None
 
 
 def test_a_scene_that_is_too_large_is_left_out_with_its_size() -> None:

@@ -20,6 +20,22 @@ from perdure.errors import SceneUnavailable, TooManyScenes
 from perdure.execution.child_limits import ChildLimits
 from perdure.run import Run
 
+FORGE = """
+import os
+import socket
+import stat
+
+import numpy
+
+from perdure.execution.isolated_engine import send
+
+for number in range(3, 64):
+    try:
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            send(socket.socket(fileno=os.dup(number)), ANSWER)
+    except OSError:
+        pass
+"""
 IDENTITY = "scene0renderers0test"
 
 
@@ -125,3 +141,53 @@ def test_what_is_in_use_does_not_give_way(tmp_path: Path) -> None:
             await waiting
 
     drawing(tmp_path, hangs, work, ChildLimits())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["None", "1", "['picture', b'<script>']", "['picture']", "['refused', 5]", "[numpy.zeros(3), b'x']"],
+)
+def test_an_answer_of_another_shape_ends_the_process_and_says_so(tmp_path: Path, answer: str) -> None:
+    forged = GREY.replace(
+        "return np.full((40, 60, 3), self.count % 256, np.uint8)",
+        "return None",
+    ) + FORGE.replace("ANSWER", answer)
+
+    async def work(renderers: SceneRenderers, run: Run) -> None:
+        for _ in range(2):
+            with pytest.raises(SceneUnavailable, match="has ended"):
+                await renderers.draw(run, request(), 1)
+
+    drawing(tmp_path, forged, work, ChildLimits())
+
+
+def test_who_has_more_gives_way_to_another_owner(tmp_path: Path) -> None:
+    hangs = "import threading\nthreading.Event().wait()\n"
+
+    async def work(renderers: SceneRenderers, run: Run) -> None:
+        def other(id: str, owner: str) -> Run:
+            return Run(id=id, kind="experiment", owner=owner, spec=run.spec, created=0, updated=0)
+
+        def ask(run: Run) -> asyncio.Task[bytes]:
+            return asyncio.create_task(renderers.draw(run, request(), 1))
+
+        first, second = ask(run), ask(other("second", "me"))
+        await asyncio.sleep(0)
+        theirs = ask(other("theirs", "you"))
+        done, waiting = await asyncio.wait({first, second, theirs}, return_when=asyncio.FIRST_COMPLETED)
+        assert len(done) == 1
+        assert theirs in waiting
+        with pytest.raises(TooManyScenes):
+            await done.pop()
+        await asyncio.sleep(0)
+        for owner in ("me", "you", "they"):  # each of both has one now
+            with pytest.raises(TooManyScenes):
+                await renderers.draw(other("more", owner), request(), 1)
+        await renderers.aclose()
+        for task in waiting:
+            with pytest.raises(SceneUnavailable, match="closing"):
+                await task
+        with pytest.raises(SceneUnavailable, match="closing"):
+            await renderers.draw(run, request(), 1)
+
+    drawing(tmp_path, hangs, work, ChildLimits(), limit=2)

@@ -107,6 +107,8 @@ def test_a_picture_shows_the_state_of_its_savepoint(client: httpx.Client) -> Non
         response = drawn(client, run_id, engine="box", savepoint=timestamp)
         assert response.headers["Content-Type"] == "image/png"
         assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "sandbox" in response.headers["Content-Security-Policy"]
         assert (response.headers["Scene-Timestamp"], response.headers["Scene-Live"]) == (
             f"{timestamp}",
             "false",

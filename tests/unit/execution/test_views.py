@@ -11,8 +11,8 @@ from perdure.execution import views
 from perdure.execution.conversation import Conversation
 from perdure.execution.messages import Show
 from perdure.execution.views import EVERY, StoredView, Viewing, forget_views, newest_view, watch
-from perdure.run import Execution
-from perdure.stores.commands import PutDocument
+from perdure.run import Execution, Run
+from perdure.stores.commands import CreateRun, DeleteRun, PutDocument
 from perdure.stores.memory import MemoryStore
 
 RUN = Execution(run_id="run", kind="experiment", owner="me", fence=7)
@@ -47,6 +47,7 @@ class Watched(MemoryStore):
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
     monkeypatch.setattr(views, "LOOK", 0.01)
     made = Watched()
+    made.submit(CreateRun(Run(id="run", kind="experiment", owner="me", spec=b"", created=0, updated=0)))
     yield made
     made.close()
 
@@ -121,6 +122,12 @@ def test_views_are_forgotten_with_their_run(store: Watched) -> None:
 
     asyncio.run(watched())
     assert [store.documents(dialect) for dialect in ("watched", "views")] == [[], []]
+
+
+def test_who_watches_a_run_that_is_deleted_meanwhile_leaves_nothing(store: Watched) -> None:
+    store.submit(DeleteRun("run")).result()
+    asyncio.run(watch(store, "run"))
+    assert store.documents("watched") == []
 
 
 @pytest.mark.parametrize("blob", [b"", b"x", b"\xc1"])

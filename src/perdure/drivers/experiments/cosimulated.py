@@ -65,6 +65,11 @@ class CoSimulated(Protocol):
         """Send a data pack to an engine with the next step."""
         ...
 
+    @property
+    def hidden(self) -> bool:
+        """Whether `scenes` lacks one that it will have after another step."""
+        ...
+
     def scenes(self) -> Mapping[str, State]:
         """Return copies of what pictures of the engines show, by name; changes nothing."""
         ...

@@ -226,6 +226,11 @@ class CoSimulation:
         read: Any = {id: part.readings for id, part in self.parts.items() if part.readings}
         return read or None
 
+    @property
+    def hidden(self) -> bool:
+        """Whether an engine with a scene is in a step, so that `scenes` has none of it."""
+        return any(member.hidden for member in self._members.values())
+
     def scenes(self) -> Mapping[str, State]:
         """Return what can be drawn of the engines, by name, between two steps; see `Member.scene`."""
         found = {name: member.scene() for name, member in self._members.items()}

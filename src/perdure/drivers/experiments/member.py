@@ -10,7 +10,7 @@ from perdure.drivers.experiments.engines import make_engine, make_isolated, star
 from perdure.engines.base import Engine, Visible
 from perdure.engines.json_data import copied
 from perdure.engines.recorded import Recorded
-from perdure.errors import EngineCrashed, InvalidDataPack, NotSnapshotable, PerdureError, ScriptFailed
+from perdure.errors import EngineCrashed, InvalidDataPack, PerdureError, ScriptFailed, message_of
 from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.state.codec import State
 
@@ -89,18 +89,25 @@ class Member:
             except PerdureError as error:
                 raise named(self.name, error) from error
 
+    @property
+    def hidden(self) -> bool:
+        """Whether it has a scene that can't be copied now, since the engine is in a step."""
+        return self._has_scene and self._stepping
+
     def scene(self) -> list[State] | None:
         """Return a copy of what a picture of it shows, and why there is none; None if it is never drawn.
 
-        It waits for the step that the engine is in. Nothing changes that later steps depend on.
+        Nothing changes that later steps depend on. So it doesn't wait for a step that the engine is in: its
+        error, or that it takes too long, would come before what the functions do meanwhile.
         """
         if not self._has_scene or not isinstance(self.engine, Visible):
             return None
-        self.finish()
+        if self._stepping:
+            return [None, "it is in a step, and its steps take longer than others"]
         try:
             return [self.engine.scene(), ""]
-        except NotSnapshotable as refusal:
-            return [None, str(refusal)]
+        except Exception as error:  # whatever it is: a viewer must not end a run
+            return [None, message_of(error)]
 
     def _copied(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: copied(data, name, self.name) for name, data in outputs.items()}

@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from perdure.drivers.experiments.scene_views import PICTURE, REFUSED, PictureRequest
+from perdure.drivers.experiments.scene_views import LARGEST_PICTURE, PICTURE, REFUSED, PictureRequest
 from perdure.engines.python_script.part import Part
 from perdure.engines.python_script.simulators.pictures import Pictures, make_pictures, png
-from perdure.errors import PerdureError, message_of
+from perdure.errors import Invalid, PerdureError, message_of
 from perdure.execution.child import print_by_lines
 from perdure.execution.isolated_engine import receive, send
 from perdure.state.codec import decode
@@ -50,7 +50,12 @@ class _Artist:
             pixels = self._pictures.draw(decode(request.scene), request.width, request.height)
         if self._part is not None:
             self._part.clock.take()
-        return png(pixels)
+        picture = png(pixels)
+        if len(picture) > LARGEST_PICTURE:
+            raise Invalid(
+                f"The picture has {len(picture)} bytes, and may have {LARGEST_PICTURE}; draw a smaller one."
+            )
+        return picture
 
     def _running(self, doing: str) -> Any:
         return chdir(self._folder) if self._part is None else self._part.running(doing)

@@ -10,7 +10,7 @@ import shutil
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable, Mapping
 from contextlib import AsyncExitStack, suppress
 from ctypes.util import find_library
@@ -22,10 +22,11 @@ import msgspec
 import structlog
 
 from perdure.artifacts import Artifacts, CalledOff
-from perdure.drivers.experiments.scene_views import PICTURE, PictureRequest
+from perdure.drivers.experiments.scene_views import LARGEST_PICTURE, PICTURE, REFUSED, PictureRequest
 from perdure.drivers.experiments.spec import ExperimentSpec
 from perdure.engines.generators import hash_seed
-from perdure.errors import PerdureError, SceneUnavailable, TooManyScenes
+from perdure.engines.python_script.simulators.pictures import PNG_SIGNATURE
+from perdure.errors import PerdureError, SceneUnavailable, TooManyScenes, message_of
 from perdure.execution.child_limits import ChildLimits
 from perdure.execution.guarded_process import GuardedProcess
 from perdure.execution.isolated_engine import LENGTH
@@ -45,7 +46,10 @@ SPARED = 1.0  # seconds without one after which it may give way to that of anoth
 STARTING = 60.0  # seconds for the first picture of a process, which imports libraries and compiles the model
 DRAWING = 20.0  # seconds for every other one
 WAITING = 8  # requests that may wait for one process
-LARGEST = 64 << 20  # bytes of an answer
+LARGEST = LARGEST_PICTURE + (1 << 10)  # bytes of an answer
+KEPT = 4  # pictures of each run that are kept
+LONGEST_REASON = 1000  # characters
+CLOSING = "the server is closing"
 LAST_WORDS = 5  # lines of a process that ended, for the error
 MODULE = "perdure.drivers.experiments.scene_process"
 
@@ -100,6 +104,7 @@ class SceneRenderers:
         self.isolation = isolation
         self.scratch = Scratch(identity)
         self._limit = limit
+        self._closed = False
         self._renderers: dict[str, _Renderer] = {}
 
     async def draw(self, run: Run, request: PictureRequest, version: Hashable) -> bytes:
@@ -121,32 +126,60 @@ class SceneRenderers:
         TooManyScenes
             If there are as many processes, or as many waiting requests, as may be.
         """
-        while True:
+        while not self._closed:
             renderer = self._renderers.get(run.id)
             if renderer is None:
                 if len(self._renderers) < self._limit:
                     self._begin(run)
                 else:
-                    await self._make_room()
+                    await self._make_room(run.owner)
             elif renderer.ending:
                 await renderer.ended()
             else:
                 return await renderer.draw(request, version)
+        raise SceneUnavailable(engine=request.engine, reason=CLOSING)
 
     async def aclose(self) -> None:
-        """End all processes."""
+        """End all processes; none begins any more."""
+        self._closed = True
         await asyncio.gather(*(renderer.aclose() for renderer in list(self._renderers.values())))
 
     def _begin(self, run: Run) -> None:
         renderer = self._renderers[run.id] = _Renderer(self, run)
         renderer.task.add_done_callback(lambda _: self._renderers.pop(run.id))
 
-    async def _make_room(self) -> None:
-        """End the process that has waited longest for a request; raise `TooManyScenes` if all are in use."""
+    async def _make_room(self, owner: str) -> None:
+        """End the process that has waited longest for a request.
+
+        If all are in use, one of the owner with the most gives way to an owner who has fewer by two or more.
+
+        Raises
+        ------
+        TooManyScenes
+            If there is none to end.
+        """
+        if ending := [renderer for renderer in self._renderers.values() if renderer.ending]:
+            await ending[0].ended()
+            return
+        having = Counter(renderer.owner for renderer in self._renderers.values())
+        ((most, count),) = having.most_common(1)
         idlest = max(self._renderers.values(), key=lambda renderer: renderer.idle)
-        if idlest.idle < SPARED and not idlest.ending:
-            raise TooManyScenes(limit=self._limit)
-        await idlest.aclose()
+        if idlest.idle < SPARED:
+            if count < having[owner] + 2:
+                raise TooManyScenes(limit=self._limit)
+            of_most = [renderer for renderer in self._renderers.values() if renderer.owner == most]
+            idlest = max(of_most, key=lambda renderer: renderer.idle)
+        await idlest.aclose(TooManyScenes(limit=self._limit))
+
+
+def _checked(answer: Any) -> tuple[bytes | None, str]:
+    """Return the picture that a process answered, or why there is none; raise `EOFError` if it is neither."""
+    match answer:
+        case [str(kind), bytes(picture)] if kind == PICTURE and picture.startswith(PNG_SIGNATURE):
+            return picture, ""
+        case [str(kind), str(reason)] if kind == REFUSED:
+            return None, reason[:LONGEST_REASON]
+    raise EOFError("it answered neither a picture nor a reason")
 
 
 class _Renderer:
@@ -158,19 +191,25 @@ class _Renderer:
         Owns the process, ends after a while without requests, and is cancelled by `aclose`.
     ending
         Whether no more requests are taken.
+    owner
+        The run's owner.
     """
 
     def __init__(self, renderers: SceneRenderers, run: Run) -> None:
         self.ending = False
+        self.owner = run.owner
         self._renderers, self._run = renderers, run
         self._requests: asyncio.Queue[tuple[PictureRequest, Hashable, asyncio.Future[bytes]]]
         self._requests = asyncio.Queue(WAITING)
-        self._drawn: dict[str, tuple[Hashable, bytes]] = {}  # the last picture of each engine
+        self._drawn: dict[Hashable, bytes] = {}  # the last pictures
+        self._why_not: PerdureError = SceneUnavailable(engine=run.id, reason=CLOSING)
         self._asked = time.monotonic()
+        self._drawing: asyncio.Future[bytes] | None = None
         self._busy = False
         self._patience = STARTING  # seconds for the next picture
         self._said: deque[str] = deque(maxlen=LAST_WORDS)
         self.task = asyncio.create_task(self._work(), name=f"perdure-scenes-{run.id}")
+        self.task.add_done_callback(lambda _: self._refuse())
 
     @property
     def idle(self) -> float:
@@ -187,9 +226,12 @@ class _Renderer:
         self._requests.put_nowait((request, version, drawn))
         return await drawn
 
-    async def aclose(self) -> None:
-        """End the process."""
-        self.task.cancel()
+    async def aclose(self, why: PerdureError | None = None) -> None:
+        """End the process; requests that wait for it fail with this error."""
+        if not self.ending:  # else what it has opened is being closed
+            self.ending = True
+            self._why_not = why or self._why_not
+            self.task.cancel()
         await self.ended()
 
     async def ended(self) -> None:
@@ -197,50 +239,61 @@ class _Renderer:
         await asyncio.wait({self.task})
 
     async def _work(self) -> None:
-        drawn: asyncio.Future[bytes] | None = None
-        why = "the server is closing"
         try:
             async with AsyncExitStack() as opened:
-                process, folder = None, ""
-                while True:
-                    try:
-                        async with asyncio.timeout(IDLE):
-                            request, version, drawn = await self._requests.get()
-                    except TimeoutError:
-                        if not self._requests.empty():
-                            continue
-                        self.ending = True
-                        return
-                    if drawn.cancelled():
-                        continue
-                    former = self._drawn.get(request.engine)
-                    if former is not None and former[0] == version:
-                        drawn.set_result(former[1])
-                        continue
-                    began, self._busy = time.monotonic(), True
-                    if process is None:
-                        process, folder = await self._start(opened)
-                    answer = await self._ask(process, msgspec.structs.replace(request, folder=folder))
-                    if not drawn.cancelled():
-                        match answer:
-                            case [kind, bytes(picture)] if kind == PICTURE:
-                                self._drawn[request.engine] = version, picture
-                                drawn.set_result(picture)
-                            case [_, reason]:
-                                drawn.set_exception(SceneUnavailable(engine=request.engine, reason=reason))
-                    self._patience, self._asked, self._busy = DRAWING, time.monotonic(), False
-                    await asyncio.sleep(began + EVERY - time.monotonic())
-        except (PerdureError, OSError, EOFError, TimeoutError) as error:
+                try:
+                    await self._answer(opened)
+                finally:  # what is opened is closed undisturbed
+                    self.ending = True
+        except Exception as error:  # code of owners runs in the process, and may answer anything
             why = self._why(error)
+            self._why_not = SceneUnavailable(engine=self._run.id, reason=why)
             log.warning("scene_process_ended", run=self._run.id, reason=why)
-        finally:
-            self.ending = True
-            waiting = [drawn] if drawn is not None else []
-            while not self._requests.empty():
-                waiting.append(self._requests.get_nowait()[2])
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(SceneUnavailable(engine=self._run.id, reason=why))
+
+    def _refuse(self) -> None:
+        """Fail the requests that still wait at the end, also of a task that was cancelled before it began."""
+        self.ending = True
+        waiting = [] if self._drawing is None else [self._drawing]
+        while not self._requests.empty():
+            waiting.append(self._requests.get_nowait()[2])
+        for future in waiting:
+            if not future.done():
+                future.set_exception(self._why_not)
+
+    async def _answer(self, opened: AsyncExitStack) -> None:
+        """Answer requests until there is none for a while."""
+        process, folder = None, ""
+        while True:
+            try:
+                async with asyncio.timeout(IDLE):
+                    request, version, drawn = await self._requests.get()
+            except TimeoutError:
+                if not self._requests.empty():
+                    continue
+                return
+            self._drawing = drawn
+            if drawn.cancelled():
+                continue
+            former = self._drawn.get(version)
+            if former is not None:
+                drawn.set_result(former)
+                continue
+            began, self._busy = time.monotonic(), True
+            if process is None:
+                process, folder = await self._start(opened)
+            answer = await self._ask(process, msgspec.structs.replace(request, folder=folder))
+            picture, reason = _checked(answer)
+            if picture is not None:
+                self._drawn[version] = picture
+                if len(self._drawn) > KEPT:
+                    del self._drawn[next(iter(self._drawn))]
+            if not drawn.cancelled():
+                if picture is not None:
+                    drawn.set_result(picture)
+                else:
+                    drawn.set_exception(SceneUnavailable(engine=request.engine, reason=reason))
+            self._patience, self._asked, self._busy = DRAWING, time.monotonic(), False
+            await asyncio.sleep(began + EVERY - time.monotonic())
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
@@ -248,7 +301,7 @@ class _Renderer:
         if isinstance(error, EOFError | ConnectionError):
             said = " ".join(self._said)
             return f"the process that draws it has ended{f': {said}' if said else ''}"
-        return str(error)
+        return message_of(error)
 
     async def _start(self, opened: AsyncExitStack) -> tuple[GuardedProcess, str]:
         """Start the process in a folder with the experiment's files."""

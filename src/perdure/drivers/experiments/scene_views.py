@@ -5,15 +5,16 @@ from typing import Any
 
 import msgspec
 
-from perdure.errors import CorruptBlob
+from perdure.errors import CorruptBlob, message_of
 from perdure.state.codec import decode, encode
 
-__all__ = ["PICTURE", "REFUSED", "PictureRequest", "Scene", "SceneView"]
+__all__ = ["LARGEST_PICTURE", "PICTURE", "REFUSED", "PictureRequest", "Scene", "SceneView"]
 
 PICTURE, REFUSED = (
     "picture",
     "refused",
 )  # what the process that draws answers: a PNG file, or why there is none
+LARGEST_PICTURE = 16 << 20  # bytes
 SCHEMA = 1
 LARGEST = 4 << 20  # bytes of all scenes of a view
 
@@ -36,7 +37,10 @@ class SceneView(msgspec.Struct, frozen=True):
         """Return a view of what `CoSimulated.scenes` returned; what is too large is left out."""
         taken, left = {}, LARGEST
         for name, (state, reason) in scenes.items():
-            blob = None if state is None else encode(state)
+            try:
+                blob = None if state is None else encode(state)
+            except Exception as error:  # whatever it is: a viewer must not end a run
+                reason, blob = message_of(error), None
             if blob is not None and len(blob) > left:
                 reason, blob = f"it has {len(blob)} bytes, and there is room for {left}", None
             left -= len(blob or b"")

@@ -30,6 +30,7 @@ from perdure.times import NANOSECOND, nanoseconds
 __all__ = ["Stepper"]
 
 EARLY = 0.2  # seconds of stepping after which each attempt has a savepoint, lest it be broken off for nothing
+HIDDEN = 100  # steps after which a view has what can be copied, though an engine is in a step of its own
 TIMES = 5  # as long as that is the distance of savepoints, where it isn't given: about a second
 
 
@@ -106,6 +107,7 @@ class Stepper:
         self._grid: int | None = None  # after which the next savepoint lies on the grid
         self._next = 0  # after which each step checks whether a savepoint is due
         self._saved: bool | None = None  # whether the script had ended at this attempt's last savepoint
+        self._hidden = 0  # steps since a view was requested, some scene being hidden in each
         self._began = (Fraction(0), 0.0)  # simulation time and seconds at the start of this attempt
 
     @property
@@ -224,13 +226,13 @@ class Stepper:
                         for name, engine, data in datapacks:
                             cosimulation.set_datapack(name, engine, data)
                     cosimulation.step()
-                    if watched():
-                        self._show()
                 except Exception as error:
                     self.ended = error
                     raise
                 taken += 1
                 self._steps += 1
+                if watched():
+                    self._show()
                 if recorded is None:
                     cut = (self._steps >= self._next and self._due) or full_with(cosimulation.unsaved)
         finally:
@@ -244,7 +246,11 @@ class Stepper:
         return chunk
 
     def _show(self) -> None:
-        """Show whoever watches copies of the engines' scenes."""
+        """Show whoever watches copies of the engines' scenes, when there are copies of all, or soon."""
+        self._hidden += 1
+        if self._cosimulation.hidden and self._hidden < HIDDEN:
+            return
+        self._hidden = 0
         with self.watch.standing():
             view = SceneView.of(nanoseconds(self._cosimulation.time), self._cosimulation.scenes())
             self._keeper.show(view.to_blob())

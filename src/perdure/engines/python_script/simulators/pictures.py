@@ -14,14 +14,14 @@ from perdure.engines.python_script.simulators.base import load_package, unknown_
 from perdure.engines.python_script.simulators.gymnasium import Gymnasium
 from perdure.errors import Invalid, InvalidState
 
-__all__ = ["GymnasiumPictures", "MujocoPictures", "Pictures", "make_pictures", "png"]
+__all__ = ["PNG_SIGNATURE", "GymnasiumPictures", "MujocoPictures", "Pictures", "make_pictures", "png"]
 
 LARGEST = 4096  # pixels, of the sides of a picture that an environment draws
 AWAY = 1.4  # times as far as MuJoCo's free camera
 ELEVATION = -20.0  # degrees
 SKY, GROUND, SKY_PIXELS = (0.62, 0.74, 0.86), (0.93, 0.95, 0.97), 128
 AMBIENT, DIFFUSE = 0.55, 0.5  # of the headlight
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _RGB = 2  # the colour type
 _LEVEL = 3  # of compression: a third of the time of the usual 6, and 10 % larger
 
@@ -184,7 +184,7 @@ def png(pixels: Any) -> bytes:
     rows[:, 1:] = pixels.reshape(height, 3 * width)
     header = struct.pack(">IIBBBBB", width, height, 8, _RGB, 0, 0, 0)
     data = zlib.compress(rows.tobytes(), _LEVEL)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+    return PNG_SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
