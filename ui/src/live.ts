@@ -17,6 +17,7 @@ class Live extends EventTarget {
   #send: ((message: FromTab) => void) | undefined;
   #login = loginChannel(BASE);
   #again = false;
+  #connected = false;
   #alone: EventStream | undefined;
 
   constructor() {
@@ -114,20 +115,25 @@ class Live extends EventTarget {
   #take(message: ToTab): void {
     if ("event" in message)
       for (const { onEvent } of [...this.#followers.values()]) onEvent(message.event);
-    else this.#connected(message.connection);
+    else this.#connect(message.connection);
   }
 
-  #connected(connection: Connection): void {
+  #connect(connection: Connection): void {
     if (connection === "refused") {
       toLogin();
       return;
     }
-    const state = connection === "lost" ? "lost" : "live";
-    if (state === this.state) return;
-    this.state = state;
+    const begins = connection === "live" && !this.#connected;
+    this.#connected = connection === "live";
+    if (connection === "idle") return;
+    if (!begins && connection === this.state) return;
+    this.state = connection;
     this.dispatchEvent(new Event("change"));
   }
 }
 
-/** The events of runs in this tab; says "change" when `state` is another one. */
+/**
+ * The events of runs in this tab. Says "change" when events begin to come and when they stop: who shows runs reads them
+ * again when `state` is "live" then, since what has changed before isn't sent.
+ */
 export const live = new Live();
