@@ -1,5 +1,6 @@
 """What PostgreSQL has acknowledged exists once, and requests wait, whatever happens to it or the network."""
 
+import asyncio
 import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.postgres.migrations import migrate
 from perdure.stores.postgres.queries import MIGRATIONS, Migration
 from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.postgres.writer import Writer
 from perdure.testing.store_samples import (
     WAIT,
     a_key,
@@ -325,3 +327,18 @@ def test_a_url_that_libpq_does_not_understand_is_refused_without_its_password() 
 def test_a_loss_cannot_be_accepted(postgres: str) -> None:
     with pytest.raises(Invalid, match="accept-loss"):
         open_store(postgres, StoreOptions(accept_loss=True))
+
+
+def test_closing_ends_what_has_lost_a_cancellation(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def probing(_: Writer) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # as the pool does if a connection comes meanwhile
+            await asyncio.sleep(WAIT)
+        await asyncio.sleep(WAIT)
+
+    monkeypatch.setattr(Writer, "_keep_probing", probing)
+    store = PostgresStore(url)
+    created(store)
+    closer = threading.Thread(target=store.close, daemon=True)
+    closer.start()
+    closer.join(WAIT / 2)
+    assert not closer.is_alive()

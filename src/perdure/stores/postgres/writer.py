@@ -18,7 +18,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
@@ -47,6 +47,7 @@ WRITERS = 16  # transactions at once
 OTHERS = 2  # connections for other statements
 PROBE_EVERY = 1.0  # seconds, while the store is unavailable
 OPENING_EVERY = 10.0  # seconds between two notes that the store is open here
+CANCEL_AGAIN = 0.1  # seconds after which a task that goes on is cancelled once more
 OUTCOME_SECONDS = 5.0  # at least, for finding out what became of a transaction
 UNKNOWN = (
     "its answer to a commit was lost, and what became of it isn't known yet; try again with the same key"
@@ -190,8 +191,7 @@ class Writer:
             finally:
                 with self._lock:
                     self._loop = None
-                for helper in helpers:
-                    helper.cancel()
+                await _end(helpers)
             with contextlib.suppress(psycopg.Error, OSError):
                 await self._ask("forget_opening", self._opening)
 
@@ -438,6 +438,14 @@ class Writer:
                     self.refuse(in_words(error))
             every = PROBE_EVERY if self._probe_every is None else min(PROBE_EVERY, self._probe_every)
             await asyncio.sleep(every)
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: the pool loses a cancellation that comes with a connection."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=CANCEL_AGAIN)
 
 
 def _decide(item: Item, answers: Answers, at: Moment) -> Decision[Any]:
