@@ -244,6 +244,8 @@ def test_a_fork_begins_at_a_savepoint_with_its_parents_data_packs(
     expect(page.locator("p-chart canvas").first).to_be_visible()
     page.get_by_role("button", name="Pause", exact=True).click()
     state(page, "paused")
+    # That of the pause, too: at the first one, nothing has been computed yet.
+    expect(page.get_by_text(re.compile(r"^[2-9]\d* savepoints$"))).to_be_visible()
     page.get_by_role("button", name="Fork here").click()
     expect(page).not_to_have_url(re.compile(run))
     expect(page.locator("p-heading")).to_contain_text("fork of")
