@@ -1,4 +1,7 @@
-"""A server on which pages are looked at, and a browser; both shared by the tests of a process."""
+"""A server on which pages are looked at, and a browser; both shared by the tests of a module.
+
+Not by those of a process: while the browser is there, its event loop runs, and other tests can't run theirs.
+"""
 
 from collections.abc import Iterator
 
@@ -11,14 +14,14 @@ from tests.support.services import missing
 from perdure.api.page import FOLDER
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """The browser."""
     with launched() as made:
         yield made
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server without tokens that serves the example models; each test makes runs of its own on it."""
     if not (FOLDER / "index.html").is_file():
@@ -34,7 +37,7 @@ def person(browser: Browser) -> Iterator[Opened]:
         yield made
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def axe_script() -> str:
     """The script of axe-core."""
     return axe()

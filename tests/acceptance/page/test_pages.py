@@ -12,7 +12,7 @@ from tests.support.server import Server
 SESSION = {"kind": "session", "scenarios": {"customer_acquisition": ["base", "strong_word_of_mouth"]}}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def addresses(served: Server) -> dict[str, tuple[str, Any, str]]:
     """The addresses of all pages, by the heading of each; and what is on it when all of it is there."""
     with httpx.Client(base_url=served.url, timeout=240) as client:

@@ -111,7 +111,7 @@ def test_head_answers_wherever_get_does(client: httpx.Client, run: str) -> None:
         assert (head.status_code, head.content) == (got.status_code, b""), path
         kept = ("content-type", "etag", "allow")
         assert [head.headers.get(name) for name in kept] == [got.headers.get(name) for name in kept], path
-        if path != "/metrics":
+        if path not in ("/metrics", "/system"):  # whose numbers change
             assert head.headers.get("content-length") == got.headers.get("content-length"), path
     assert client.head(f"/runs/{run}/fork").status_code == client.get(f"/runs/{run}/fork").status_code == 405
 
