@@ -54,7 +54,8 @@ class PostgresServer:
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [_program("postgres"), "-D", str(data), *options]
-        self.service = Service(command, folder / "log", self._answers, end="QUIT")
+        log, again = folder / "log", "is still in use"  # the shared memory, by connections of a killed server
+        self.service = Service(command, log, self._answers, end="QUIT", again=again)
         folder.chmod(0o711)  # clients of other users enter it for the socket
 
     def url(self, database: str = "postgres") -> str:

@@ -19,6 +19,7 @@ import pytest
 from tests.support.processes import exists
 
 SECONDS = 240.0  # until a service that doesn't start fails its test
+SAID = 3000  # characters at the end of a log
 PREFIX = "perdure-service-"
 
 ROOT = os.geteuid() == 0
@@ -87,6 +88,8 @@ class Service:
         Returns whether it is ready; it may raise an `OSError` before.
     end
         The signal with which it ends quickly, as `setpriv` names it.
+    again
+        What it says as it ends if it has to be started once more, since a killed one has left something.
     """
 
     def __init__(
@@ -96,12 +99,14 @@ class Service:
         answers: Callable[[], bool],
         *,
         end: str = "TERM",
+        again: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._command = as_user(command, end)
         self._log = log
         self._answers = answers
         self._end = signal.Signals[f"SIG{end}"]
+        self._again = again
         self._environment = environment
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -113,6 +118,17 @@ class Service:
 
     def start(self) -> None:
         """Start it, and wait until it is ready."""
+        deadline = time.monotonic() + SECONDS
+        begun = self._begin()
+        while not self._ready():
+            assert time.monotonic() < deadline, self._log.read_text()
+            if begun.poll() is not None:
+                said = self._log.read_text()
+                assert self._again is not None and self._again in said[-SAID:], said
+                begun = self._begin()
+            time.sleep(0.02)
+
+    def _begin(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self._command,
@@ -122,11 +138,7 @@ class Service:
                 cwd="/",
                 env=None if self._environment is None else {**os.environ, **self._environment},
             )
-        deadline = time.monotonic() + SECONDS
-        while not self._ready():
-            assert self.process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.02)
+        return self.process
 
     def stop(self) -> None:
         """End it in its quick, orderly way; does nothing if it doesn't run."""
