@@ -35,11 +35,14 @@ _FUNCTIONS = {
     name: name
     for name in (
         "exp", "sqrt", "ln", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "floor", "ceil",
-        "abs", "factorial", "combinations", "permutations", "gammaln", "invnorm", "normalcdf",
+        "abs", "factorial", "combinations", "permutations", "gammaln", "invnorm", "normalcdf", "sinh", "cosh",
+        "tanh", "truncate", "quantum", "remainder", "xidz", "sort_order", "sort_rank", "element_at",
+        "vector_select", "inverse", "allocate_available", "allocate_by_priority",
     )
 } | {"round": "round_to"}  # fmt: skip
 _RUN_SPECS = {"time": "t", "dt": "dt", "starttime": "t0", "stoptime": "stop"}
 _WAVES = ("sinwave", "coswave")
+_INTERVALS = ("interval", "intervals")
 
 
 @dataclass(slots=True)
@@ -103,7 +106,7 @@ def fragment(code: Code, variable: str, names: Names) -> Fragment:
 
 def needs_time(code: Code) -> bool:
     """Whether the Python for `code` uses the time."""
-    return any(i.operator in ("time", "step", "pulse", "sinwave", "coswave", "call") for i in code)
+    return any(i.operator in ("time", "step", "pulse", "call", *_WAVES, *_INTERVALS) for i in code)
 
 
 def reads(code: Code, stocks: Mapping[str, str]) -> set[str]:
@@ -155,6 +158,8 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
             text = f"{operator}({', '.join([names.draw(variable, data), 'n', *values, *extra])})"
         case "pulse":
             text = f"pulse({', '.join([names.grid_time, 'dt', 'tolerance', *values])})"
+        case _ if operator in _INTERVALS:
+            text = f"{operator}({', '.join([names.grid_time, 'dt', *values])})"
         case _ if operator in _WAVES:
             text = f"{operator}({', '.join(['t', 't0', *values])})"
         case _:

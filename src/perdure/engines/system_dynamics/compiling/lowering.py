@@ -34,7 +34,22 @@ from perdure.errors import ModelError, UnknownElement, nearest
 __all__ = ["lower"]
 
 _TIMED = (
-    frozenset({"element", "time", "step", "pulse", "sinwave", "coswave", "lookup", "call", "delay"}) | DRAWS
+    frozenset(
+        {
+            "element",
+            "time",
+            "step",
+            "pulse",
+            "interval",
+            "intervals",
+            "sinwave",
+            "coswave",
+            "lookup",
+            "call",
+            "delay",
+        }
+    )
+    | DRAWS
 )
 _MOST_INSTRUCTIONS = 1_000_000
 

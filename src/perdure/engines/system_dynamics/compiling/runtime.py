@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from statistics import NormalDist
 
-from perdure.engines.system_dynamics.compiling import distributions
+from perdure.engines.system_dynamics.compiling import distributions, vectors, vensim
 
 __all__ = ["NAMESPACE", "FixedDelay", "ReadsItself", "VariableDelay", "delay_steps"]
 
@@ -298,5 +298,7 @@ NAMESPACE: dict[str, object] = {
     "sinwave": sinwave,
     "coswave": coswave,
     **distributions.SAMPLERS,
+    **vectors.FUNCTIONS,
+    **vensim.FUNCTIONS,
 }
 """The names that compiled equations can use."""
