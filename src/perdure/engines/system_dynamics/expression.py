@@ -16,10 +16,13 @@ __all__ = [
     "AnyModel",
     "Expression",
     "FunctionCall",
+    "Hidden",
     "Lookup",
+    "Memory",
     "Number",
     "Operand",
     "Operation",
+    "Recall",
     "Reference",
     "as_expression",
 ]
@@ -197,6 +200,44 @@ class Lookup(Expression):
 
     operand: Expression
     points: str | tuple[tuple[float, float], ...]
+    kind: str = "continuous"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Hidden(Expression):
+    """The value of a hidden variable, by a name that begins with `RESERVED` and is unique in the model.
+
+    `expression` is the net flow of a ``stock``, the value of a ``converter``; it may read the variable
+    itself with a `Reference`. `initial` is the value at the start; a converter has one where its value must
+    be known before those that its expression reads.
+    """
+
+    name: str
+    kind: str
+    expression: Expression
+    initial: Expression | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Memory:
+    """A part that remembers a list of numbers, see `memories` for its kinds.
+
+    `inputs` are read at each grid point, `initials` once, at the start. The name is unique in the model.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[Expression, ...]
+    initials: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recall(Expression):
+    """What a memory answers: the name of one of the reads of its kind, applied to operands."""
+
+    memory: Memory
+    read: str
+    operands: tuple[Expression, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -5,20 +5,32 @@ points have the same x, the function jumps there to the last of them.
 """
 
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
 from perdure.engines.numbers import finite
 from perdure.errors import InvalidOverride, ModelError
 
-__all__ = ["Points", "Table", "checked_points", "point_table"]
+__all__ = ["TABLE_KINDS", "Points", "Table", "TableKind", "checked_points", "point_table"]
 
 Points: TypeAlias = tuple[tuple[float, float], ...]
 Table: TypeAlias = Callable[[float], float]
+TableKind: TypeAlias = Literal[
+    "continuous", "extrapolate", "discrete", "next", "raw", "inverse", "slope", "area"
+]
+"""How the points of a table are read.
+
+``continuous`` is linear between the points and constant beyond the ends; ``extrapolate`` goes on with the
+slope of the first and the last segment; ``discrete`` holds the last y at or before x, ``next`` the first at
+or after x;
+``raw`` is nan except at the points. ``inverse`` is the first x at which ``continuous`` has the value y,
+``slope`` its slope to the right of x, and ``area`` its integral from the first point.
+"""
+TABLE_KINDS: tuple[TableKind, ...] = get_args(TableKind)
 
 
 def parse_points(value: object) -> Points | str:
@@ -69,8 +81,12 @@ def overriding_points(name: str, value: object) -> Points:
     return points
 
 
-def point_table(points: Points) -> Table:
+def point_table(points: Points, kind: TableKind = "continuous") -> Table:
     """Return the function that the sorted points describe."""
+    return _continuous(points) if kind == "continuous" else _TABLES[kind](points)
+
+
+def _continuous(points: Points) -> Table:
     xs = [x for x, _ in points]
     ys = [y for _, y in points]
     slopes = [
@@ -89,6 +105,97 @@ def point_table(points: Points) -> Table:
         return ys[i] + slopes[i] * (x - xs[i])
 
     return table
+
+
+def _extrapolate(points: Points) -> Table:
+    inside = _continuous(points)
+    if len(points) < 2:
+        return inside
+    (x0, y0), (x1, y1) = points[:2]
+    (x2, y2), (x3, y3) = points[-2:]
+    low = (y1 - y0) / (x1 - x0) if x1 > x0 else 0.0
+    high = (y3 - y2) / (x3 - x2) if x3 > x2 else 0.0
+
+    def table(x: float) -> float:
+        if x < x0:
+            return y0 + low * (x - x0)
+        return y3 + high * (x - x3) if x > x3 else inside(x)
+
+    return table
+
+
+def _discrete(points: Points) -> Table:
+    xs = [x for x, _ in points]
+
+    def table(x: float) -> float:
+        return x if x != x else points[max(0, bisect_right(xs, x) - 1)][1]
+
+    return table
+
+
+def _next(points: Points) -> Table:
+    xs = [x for x, _ in points]
+
+    def table(x: float) -> float:
+        return x if x != x else points[min(len(xs) - 1, bisect_left(xs, x))][1]
+
+    return table
+
+
+def _raw(points: Points) -> Table:
+    known = dict(points)
+    # Times of a grid differ from those that were written by rounding errors.
+    return lambda x: next((y for at, y in known.items() if math.isclose(at, x, rel_tol=1e-9)), math.nan)
+
+
+def _inverse(points: Points) -> Table:
+    def table(y: float) -> float:
+        for (x0, y0), (x1, y1) in pairwise(points):
+            if y0 != y1 and min(y0, y1) <= y <= max(y0, y1):
+                return x0 + (y - y0) * (x1 - x0) / (y1 - y0)
+        # Beyond all values, the x of the nearest one.
+        return y if y != y else min(points, key=lambda point: abs(point[1] - y))[0]
+
+    return table
+
+
+def _slope(points: Points) -> Table:
+    xs = [x for x, _ in points]
+
+    def table(x: float) -> float:
+        i = bisect_right(xs, x) - 1
+        if not 0 <= i < len(xs) - 1:
+            return 0.0
+        return (points[i + 1][1] - points[i][1]) / (xs[i + 1] - xs[i])
+
+    return table
+
+
+def _area(points: Points) -> Table:
+    inside = _continuous(points)
+    xs = [x for x, _ in points]
+    sums = [0.0]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        sums.append(sums[-1] + 0.5 * (y0 + y1) * (x1 - x0))
+
+    def table(x: float) -> float:
+        if x <= xs[0]:
+            return points[0][1] * (x - xs[0])
+        i = bisect_right(xs, x) - 1
+        return sums[i] + 0.5 * (points[i][1] + inside(x)) * (x - xs[i])
+
+    return table
+
+
+_TABLES: Mapping[str, Callable[[Points], Table]] = {
+    "extrapolate": _extrapolate,
+    "discrete": _discrete,
+    "next": _next,
+    "raw": _raw,
+    "inverse": _inverse,
+    "slope": _slope,
+    "area": _area,
+}
 
 
 def as_lists(points: Mapping[str, Points]) -> dict[str, list[list[float]]]:

@@ -9,8 +9,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from perdure.engines.system_dynamics.compiling.program import DRAWS, Code, Instruction, references
-from perdure.engines.system_dynamics.points import Points
+from perdure.engines.system_dynamics.compiling.formulas import FORMULAS
+from perdure.engines.system_dynamics.compiling.program import (
+    DRAWS,
+    LOOKUPS,
+    Code,
+    Instruction,
+    recalled,
+    references,
+)
+from perdure.engines.system_dynamics.points import Points, TableKind
 
 __all__ = ["Fragment", "Names", "fragment"]
 
@@ -39,7 +47,7 @@ _FUNCTIONS = {
         "tanh", "truncate", "quantum", "remainder", "xidz", "sort_order", "sort_rank", "element_at",
         "vector_select", "inverse", "allocate_available", "allocate_by_priority",
     )
-} | {"round": "round_to"}  # fmt: skip
+} | {"round": "round_to"} | {name: name for name in FORMULAS}  # fmt: skip
 _RUN_SPECS = {"time": "t", "dt": "dt", "starttime": "t0", "stoptime": "stop"}
 _WAVES = ("sinwave", "coswave")
 _INTERVALS = ("interval", "intervals")
@@ -50,16 +58,17 @@ class Names:
     """The local names of a compiled program's parts."""
 
     variables: Mapping[str, str]
-    tables: Mapping[str, str]
-    own_points: dict[Points, str]
+    tables: Mapping[tuple[str, TableKind], str]
+    own_points: dict[tuple[Points, TableKind], str]
     functions: Mapping[str, str]
     delays: Mapping[str, str]
+    memories: Mapping[str, str]
     draws: dict[tuple[str, float], str]
     counter: Iterator[int]
     grid_time: str
 
-    def own_table(self, points: Points) -> str:
-        return self.own_points.setdefault(points, f"g{len(self.own_points)}")
+    def own_table(self, points: Points, kind: TableKind) -> str:
+        return self.own_points.setdefault((points, kind), f"g{len(self.own_points)}")
 
     def draw(self, variable: str, ordinal: float) -> str:
         return self.draws.setdefault((variable, ordinal), f"k{len(self.draws)}")
@@ -141,13 +150,19 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
             text = _extremum(operator, values)
         case "step":
             text = f"({values[0]} if t - {values[1]} > tolerance else 0.0)"
-        case "lookup":
-            table = names.tables[data] if isinstance(data, str) else names.own_table(_points(data))
+        case _ if operator in LOOKUPS:
+            kind = LOOKUPS[operator]
+            table = (
+                names.tables[data, kind] if isinstance(data, str) else names.own_table(_points(data), kind)
+            )
             text = f"{table}({values[0]})"
         case "call":
             text = f"{names.functions[str(data)]}({', '.join(['t', *values])})"
         case "delay":
             text = f"{names.delays[str(data)]}({', '.join(['n', *values])})"
+        case "recall":
+            read, name = recalled(instruction)
+            text = f"{names.memories[name]}_{read}({', '.join([names.variables[name], 'dt', *values])})"
         case _ if operator in _BINARY:
             text = f"({values[0]} {_BINARY[operator]} {values[1]})"
         case _ if operator in _COMPARISONS:

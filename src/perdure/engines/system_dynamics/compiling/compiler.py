@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 from perdure.engines.system_dynamics.compiling.codegen import Fragment, Names, fragment, needs_time, reads
 from perdure.engines.system_dynamics.compiling.order import closure, initial_order, step_order
 from perdure.engines.system_dynamics.compiling.program import (
+    LOOKUPS,
     Code,
     Instruction,
     Program,
@@ -25,7 +26,7 @@ from perdure.engines.system_dynamics.compiling.program import (
     references,
 )
 from perdure.engines.system_dynamics.compiling.runtime import NAMESPACE
-from perdure.engines.system_dynamics.points import Points
+from perdure.engines.system_dynamics.points import Points, TableKind
 from perdure.errors import ModelError
 
 __all__ = ["Compiled", "Method", "Part", "compile_program", "constant_value"]
@@ -42,8 +43,9 @@ class Compiled:
 
     Attributes
     ----------
-    stocks, delays, tables, functions
-        Names in the order in which values are passed to the functions.
+    stocks, memories, delays, tables, functions
+        Names in the order in which values are passed to the functions; stocks and memories as one list,
+        tables with the kind of each.
     draws
         Variable and ordinal of each random call, likewise; complete once `factory` was called.
     own_points
@@ -57,11 +59,17 @@ class Compiled:
         self.method = method
         self.outputs = tuple(outputs)
         self.stocks = program.stocks
+        self.memories = sorted(program.memories)
         self.delays = sorted(program.delays)
         self.functions = sorted(program.functions)
         codes = [d.code for d in (*program.definitions.values(), *program.initials.values())]
         self.tables = sorted(
-            {i.data for code in codes for i in code if i.operator == "lookup" and isinstance(i.data, str)}
+            {
+                (i.data, LOOKUPS[i.operator])
+                for code in codes
+                for i in code
+                if i.operator in LOOKUPS and isinstance(i.data, str)
+            }
         )
         self.constants = sorted(program.constants)
         self._order = step_order(program, broken)
@@ -70,7 +78,11 @@ class Compiled:
         for name in self.delays:
             self._recorders.setdefault(program.delays[name].input, []).append(name)
         self._stock_names = {name: f"s{i}" for i, name in enumerate(self.stocks)}
-        variables = self._stock_names | {name: f"c{i}" for i, name in enumerate(self.constants)}
+        self._memory_names = {name: f"m{i}" for i, name in enumerate(self.memories)}
+        self._state_names = [*self._stock_names.values(), *self._memory_names.values()]
+        variables = (
+            self._stock_names | self._memory_names | {name: f"c{i}" for i, name in enumerate(self.constants)}
+        )
         for i, name in enumerate([*self._order, *program.initials]):
             variables[name] = f"v{i}"
         self._names = Names(
@@ -79,6 +91,7 @@ class Compiled:
             own_points={},
             functions={name: f"f{i}" for i, name in enumerate(self.functions)},
             delays={name: f"d{i}" for i, name in enumerate(self.delays)},
+            memories={name: memory.kind for name, memory in program.memories.items()},
             draws={},
             counter=count(),
             grid_time="t" if method == "euler" else "t_grid",
@@ -87,9 +100,10 @@ class Compiled:
         for definition in (*program.definitions.values(), *program.initials.values()):
             self._fragments[definition.name] = fragment(definition.code, definition.name, self._names)
         self.draws = list(self._names.draws)
-        self.own_points: list[Points] = list(self._names.own_points)
+        self.own_points: list[tuple[Points, TableKind]] = list(self._names.own_points)
         # What the next state needs for any outputs, and what these outputs need.
-        inputs = [name for name in self._recorders if name in program.definitions]
+        remembered = [name for memory in program.memories.values() for name in memory.inputs]
+        inputs = [name for name in (*self._recorders, *remembered) if name in program.definitions]
         self._lasting = closure([*self.stocks, *inputs], self._needs)
         self._observed = closure(self.outputs, self._observed_needs)
         self._factories: dict[Part, Callable[..., Any]] = {}
@@ -145,7 +159,7 @@ class Compiled:
             out.push()
             self._enter(out, stocks=False)
             self._write_begin(out)
-            out.line(f"return [{', '.join(self._stock_names.values())}]")
+            out.line(f"return [{', '.join(self._state_names)}]")
         elif part == "observe":
             out.line("def observe(n, stocks, constants, tables):")
             out.push()
@@ -159,7 +173,7 @@ class Compiled:
             self._write_point(out, self._lasting | self._observed)
             out.line(f"answer = [{', '.join(self._output_values())}]")
             self._write_advance(out)
-            out.line(f"return answer, [{', '.join(self._stock_names.values())}]")
+            out.line(f"return answer, [{', '.join(self._state_names)}]")
         else:
             out.line(f"def {part}(n, last, stocks, constants, tables, records, start=t0, length=dt):")
             out.push()
@@ -177,13 +191,13 @@ class Compiled:
             # Without stocks, delays and outputs there is nothing to do in the loop.
             out.line("pass")
             out.pop()
-            out.line(f"return [{', '.join(self._stock_names.values())}]")
+            out.line(f"return [{', '.join(self._state_names)}]")
         out.pop()
         out.line(f"return {part}")
 
     def _enter(self, out: "_Writer", *, stocks: bool = True) -> None:
         if stocks:
-            out.unpack(list(self._stock_names.values()), "stocks")
+            out.unpack(self._state_names, "stocks")
         out.unpack([f"c{i}" for i in range(len(self.constants))], "constants")
         out.unpack([f"p{i}" for i in range(len(self.tables))], "tables")
 
@@ -220,7 +234,9 @@ class Compiled:
 
     def _initial_code(self, name: str) -> Code:
         """Return what the value of a variable at the start is computed from."""
-        if name in self._stock_names:
+        if name in self._memory_names:
+            return tuple(Instruction("element", 0, each) for each in self.program.memories[name].initials)
+        if initial_name(name) in self.program.initials:
             return (Instruction("element", 0, initial_name(name)),)
         return (self.program.initials.get(name) or self.program.definitions[name]).code
 
@@ -228,6 +244,11 @@ class Compiled:
         self, out: "_Writer", name: str, delays: Mapping[str | None, str], names: Names
     ) -> None:
         """Write the evaluation of a variable at the start, which delays may begin with."""
+        if name in self._memory_names:
+            memory = self.program.memories[name]
+            values = ", ".join(["dt", *(names.variables[each] for each in memory.initials)])
+            out.line(f"{self._memory_names[name]} = {memory.kind}_begin({values})", name)
+            return
         self._write_variable(out, name, fragment(self._initial_code(name), name, names))
         if name in delays:
             out.line(f"{self._names.delays[delays[name]]}_begin({self._names.variables[name]})", name)
@@ -265,8 +286,18 @@ class Compiled:
     def _write_advance(self, out: "_Writer", *, fast: bool = False) -> None:
         """Write the advance from one grid point to the next."""
         dt = "length" if fast else "dt"
-        if not self.stocks:
-            return
+        # Memories take what the grid point holds; what reads them during this step still reads them as they
+        # were.
+        for name, local in self._memory_names.items():
+            memory = self.program.memories[name]
+            inputs = ", ".join([local, dt, *(self._names.variables[each] for each in memory.inputs)])
+            out.line(f"n{local} = {memory.kind}_update({inputs})", name)
+        if self.stocks:
+            self._write_integration(out, dt, fast=fast)
+        for name, local in self._memory_names.items():
+            out.line(f"{local} = n{local}", name)
+
+    def _write_integration(self, out: "_Writer", dt: str, *, fast: bool) -> None:
         if self.method == "euler":
             for name, local, rate in self._rates(out):
                 out.line(f"{local} = {local} + {dt} * {rate}", name)
@@ -357,7 +388,7 @@ def compile_program(
 
 def constant_value(code: Code, specs: Mapping[str, float]) -> float:
     """Evaluate code that is made of numbers and the run specs ``t0``, ``dt`` and ``stop`` only."""
-    part = fragment(code, "", Names({}, {}, {}, {}, {}, {}, count(), "t"))
+    part = fragment(code, "", Names({}, {}, {}, {}, {}, {}, {}, count(), "t"))
     lines = ["def bind(t0, dt, stop):", *(f" {line}" for line in part.statements), f" return {part.value}"]
     return float(_function(lines, FILENAME, "")(**specs))
 

@@ -7,7 +7,14 @@ everything that needs it, is left out of the run; only a request for it is an er
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from perdure.engines.system_dynamics.compiling.program import Code, Program, initial_name, references
+from perdure.engines.system_dynamics.compiling.program import (
+    LOOKUPS,
+    Code,
+    Program,
+    initial_name,
+    recalled,
+    references,
+)
 from perdure.errors import MissingEquation, UnknownElement
 
 __all__ = ["runnable"]
@@ -64,6 +71,7 @@ def _part(program: Program, constants: Collection[str], tables: Collection[str])
         definitions={name: d for name, d in program.definitions.items() if name not in lost},
         initials={name: d for name, d in program.initials.items() if name not in lost},
         delays={name: d for name, d in program.delays.items() if name not in lost},
+        memories={name: m for name, m in program.memories.items() if name not in lost},
         missing=frozenset(),
         missing_tables={},
         compiled={},
@@ -72,26 +80,32 @@ def _part(program: Program, constants: Collection[str], tables: Collection[str])
 
 
 def _needs(program: Program) -> Mapping[str, list[str]]:
-    """Return what each variable, initial value and delay needs."""
+    """Return what each variable, initial value, delay and memory needs."""
     needs: dict[str, list[str]] = {}
     for definition in (*program.definitions.values(), *program.initials.values()):
         needs[definition.name] = _read(definition.code)
-    for name in program.stocks:
-        needs[name].append(initial_name(name))
-        needs[initial_name(name)].append(name)
+    for name in program.definitions:
+        if initial_name(name) in needs:
+            needs[name].append(initial_name(name))
+            needs[initial_name(name)].append(name)
     for delay in program.delays.values():
         needs[delay.name] = [delay.input, *_read(delay.duration or ())]
         if delay.initial is not None:
             needs[delay.name].append(delay.initial)
             needs[delay.initial].append(delay.name)
+    for memory in program.memories.values():
+        needs[memory.name] = [*memory.inputs, *memory.initials]
+        for initial in memory.initials:
+            needs[initial].append(memory.name)
     return needs
 
 
 def _read(code: Code) -> list[str]:
-    """Return the variables, delays and tables that `code` reads."""
+    """Return the variables, delays, memories and tables that `code` reads."""
     delays = [str(i.data) for i in code if i.operator == "delay"]
-    tables = [_table(i.data) for i in code if i.operator == "lookup" and isinstance(i.data, str)]
-    return [*references(code), *delays, *tables]
+    memories = [recalled(i)[1] for i in code if i.operator == "recall"]
+    tables = [_table(i.data) for i in code if i.operator in LOOKUPS and isinstance(i.data, str)]
+    return [*references(code), *delays, *memories, *tables]
 
 
 def _table(name: str) -> str:

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from perdure.engines.system_dynamics.compiling.program import (
     DRAWS,
+    LOOKUPS,
     Code,
     Definition,
     Delay,
     Instruction,
     Program,
+    Remembered,
     UserFunction,
     initial_name,
 )
@@ -21,9 +23,12 @@ from perdure.engines.system_dynamics.expression import (
     AnyModel,
     Expression,
     FunctionCall,
+    Hidden,
     Lookup,
+    Memory,
     Number,
     Operation,
+    Recall,
     Reference,
     as_expression,
 )
@@ -44,12 +49,13 @@ _TIMED = (
             "intervals",
             "sinwave",
             "coswave",
-            "lookup",
             "call",
             "delay",
+            "recall",
         }
     )
     | DRAWS
+    | LOOKUPS.keys()
 )
 _MOST_INSTRUCTIONS = 1_000_000
 
@@ -103,6 +109,7 @@ def lower(model: ModelElements, functions: Mapping[str, UserFunction], impure: f
         impure=impure & lowering.functions.keys(),
         missing=missing,
         missing_tables=lowering.missing_tables,
+        memories=lowering.memories,
     )
 
 
@@ -116,6 +123,8 @@ class _Lowering:
         self.definitions: dict[str, Definition] = {}
         self.initials: dict[str, Definition] = {}
         self.delays: dict[str, Delay] = {}
+        self.memories: dict[str, Remembered] = {}
+        self.hidden: set[str] = set()
         self.functions: dict[str, UserFunction] = {}
         self.tables = filled(model.points)
         self.missing_tables: dict[str, tuple[str, str | None]] = {}
@@ -155,7 +164,15 @@ class _Lowering:
                 code.append(Instruction("element", 0, self._own(node, owner)))
             elif isinstance(node, Lookup):
                 self._note_points(node.points, owner)
-                todo += [Instruction("lookup", 1, node.points), node.operand]
+                lookup = "lookup" if node.kind == "continuous" else f"lookup_{node.kind}"
+                todo += [Instruction(lookup, 1, node.points), node.operand]
+            elif isinstance(node, Hidden):
+                self._enter(node, owner)
+                code.append(Instruction("element", 0, node.name))
+            elif isinstance(node, Recall):
+                self._remember(node.memory, owner)
+                todo.append(Instruction("recall", len(node.operands), f"{node.read} {node.memory.name}"))
+                todo += reversed(node.operands)
             elif isinstance(node, FunctionCall):
                 self._check_model(node.model, f"the function {node.function!r}", owner)
                 self.functions[node.function] = self.known_functions[node.function]
@@ -195,6 +212,32 @@ class _Lowering:
         )
         read = Instruction("delay", 0 if fixed else 1, end.name)
         return (read,) if fixed else (*duration, read)
+
+    def _enter(self, node: Hidden, owner: str) -> None:
+        """Enter a hidden variable into the program, once however often it is read."""
+        if node.name not in self.hidden:
+            self.hidden.add(node.name)
+            self.pending.append((node.name, node.kind, owner, node.expression))
+            if node.initial is not None:
+                self.add_initial(node.name, owner, node.initial)
+
+    def _remember(self, memory: Memory, owner: str) -> None:
+        """Enter a memory into the program, once however often it is read."""
+        if memory.name in self.hidden:
+            return
+        self.hidden.add(memory.name)
+        for i, initial in enumerate(memory.initials):
+            self.add_initial(f"{i} of {memory.name}", owner, initial)
+        self.memories[memory.name] = Remembered(
+            name=memory.name,
+            owner=owner,
+            kind=memory.kind,
+            inputs=tuple(
+                self._variable(f"{RESERVED}input {i} of {memory.name}", owner, value)
+                for i, value in enumerate(memory.inputs)
+            ),
+            initials=tuple(initial_name(f"{i} of {memory.name}") for i in range(len(memory.initials))),
+        )
 
     def _average(self, hidden: str, owner: str, node: Operation) -> Expression:
         """Enter the hidden stock of an exponential average and return what reads it."""

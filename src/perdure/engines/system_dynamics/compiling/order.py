@@ -12,6 +12,7 @@ from perdure.engines.system_dynamics.compiling.program import (
     Delay,
     Program,
     initial_name,
+    recalled,
     references,
 )
 from perdure.errors import CircularDefinition
@@ -55,11 +56,14 @@ def initial_order(program: Program, broken: Collection[str]) -> tuple[list[str],
     def nodes(broken: Collection[str]) -> dict[str, list[str]]:
         made: dict[str, list[str]] = {}
         for name, definition in {**program.definitions, **program.initials}.items():
-            if definition.kind == "stock":
+            if initial_name(name) in program.initials:
                 made[name] = [initial_name(name)]
             else:
                 made[name] = _inputs(program, definition.code, broken) + _initials(program, definition.code)
-        needed = closure([*program.initials, *program.stocks], lambda name: made.get(name, ()))
+        for memory in program.memories.values():
+            made[memory.name] = list(memory.initials)
+        roots = [*program.initials, *program.stocks, *program.memories]
+        needed = closure(roots, lambda name: made.get(name, ()))
         return {name: made[name] for name in made if name in needed}
 
     try:
@@ -132,6 +136,8 @@ def _may_break(delay: Delay) -> bool:
 
 
 def _code(program: Program, name: str) -> Code:
+    if name in program.memories:
+        return ()
     definition = program.initials.get(name) or program.definitions[name]
     return () if definition.kind == "stock" else definition.code
 
@@ -153,8 +159,9 @@ def _delays(code: Code) -> list[str]:
 
 
 def _initials(program: Program, code: Code) -> list[str]:
-    """Return the initial values of the delays in `code`."""
-    return [initial for name in _delays(code) if (initial := program.delays[name].initial)]
+    """Return the initial values of the delays in `code`, and its memories, which begin with theirs."""
+    memories = [recalled(i)[1] for i in code if i.operator == "recall"]
+    return [initial for name in _delays(code) if (initial := program.delays[name].initial)] + memories
 
 
 def _inputs(program: Program, code: Code, broken: Collection[str]) -> list[str]:

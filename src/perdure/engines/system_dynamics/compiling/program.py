@@ -1,8 +1,8 @@
 """The intermediate form of a model: every equation as postfix code over named variables.
 
 A program is the meaning of a model, without run specs: names are resolved, `smooth` and `trend` are hidden
-stocks, and each delay is an entry of its own. `lowering` makes it, `order` sorts it, `compiler` turns it into
-Python, `fingerprint` hashes it.
+stocks, and each delay and each memory is an entry of its own. `lowering` makes it, `order` sorts it,
+`compiler` turns it into Python, `fingerprint` hashes it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,17 +10,20 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from perdure.engines.system_dynamics.elements import RESERVED, Kind
-from perdure.engines.system_dynamics.points import Points
+from perdure.engines.system_dynamics.points import TABLE_KINDS, Points, TableKind
 
 __all__ = [
     "DRAWS",
+    "LOOKUPS",
     "Code",
     "Definition",
     "Delay",
     "Instruction",
     "Program",
+    "Remembered",
     "UserFunction",
     "initial_name",
+    "recalled",
     "references",
 ]
 
@@ -32,6 +35,11 @@ DRAWS = frozenset(
 )  # fmt: skip
 """The operators that draw random numbers."""
 
+LOOKUPS: Mapping[str, TableKind] = {
+    "lookup" if kind == "continuous" else f"lookup_{kind}": kind for kind in TABLE_KINDS
+}
+"""The operators that read a table, with how they read its points."""
+
 UserFunction: TypeAlias = Callable[..., float]
 
 
@@ -39,7 +47,8 @@ class Instruction(NamedTuple):
     """One step of postfix code: pop `arity` values, apply `operator`, push one value.
 
     `data` is the value of a ``number``, the name of an ``element``, the points or their name of a ``lookup``,
-    the name of a ``call`` or a ``delay``, the ordinal of a random draw within its variable.
+    the name of a ``call`` or a ``delay``, what is read of a memory and its name for a ``recall``, the
+    ordinal of a random draw within its variable.
     """
 
     operator: str
@@ -74,6 +83,17 @@ class Delay:
     initial: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A memory: its kind, the variables that it reads at each grid point, and its initial values."""
+
+    name: str
+    owner: str
+    kind: str
+    inputs: tuple[str, ...]
+    initials: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Program:
     """A model's meaning.
@@ -94,6 +114,7 @@ class Program:
     impure: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
     missing_tables: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
+    memories: Mapping[str, Remembered] = field(default_factory=dict)
     compiled: dict[Any, Any] = field(default_factory=dict)
     parts: dict[Any, "Program"] = field(default_factory=dict)
 
@@ -104,7 +125,7 @@ class Program:
 
     def owner(self, name: str) -> str:
         """Return the user's element that the variable `name` belongs to."""
-        definition = self.definitions.get(name) or self.initials.get(name)
+        definition = self.definitions.get(name) or self.initials.get(name) or self.memories.get(name)
         return name if definition is None else definition.owner
 
     def text(self, name: str) -> str:
@@ -128,6 +149,12 @@ class Program:
 def initial_name(name: str) -> str:
     """Return the name of the initial value of the stock or delay `name`."""
     return f"{RESERVED}initial {name}"
+
+
+def recalled(instruction: Instruction) -> tuple[str, str]:
+    """Return what a ``recall`` reads, and the name of the memory."""
+    read, _, name = str(instruction.data).partition(" ")
+    return read, name
 
 
 def references(code: Iterable[Instruction]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 from perdure.engines.system_dynamics.compiling import distributions, vectors, vensim
+from perdure.engines.system_dynamics.compiling.formulas import FORMULAS
+from perdure.engines.system_dynamics.compiling.memories import MEMORIES
 
 __all__ = ["NAMESPACE", "FixedDelay", "ReadsItself", "VariableDelay", "delay_steps"]
 
@@ -300,5 +302,7 @@ NAMESPACE: dict[str, object] = {
     **distributions.SAMPLERS,
     **vectors.FUNCTIONS,
     **vensim.FUNCTIONS,
+    **FORMULAS,
+    **{f"{kind}_{name}": call for kind, each in MEMORIES.items() for name, call in each.calls.items()},
 }
 """The names that compiled equations can use."""

@@ -62,6 +62,8 @@ def fingerprint(
     for name, delay in sorted(program.delays.items()):
         digest.add("delay", name, delay.input, delay.initial or "", delay.duration is None)
         digest.code(delay.duration or ())
+    for name, memory in sorted(program.memories.items()):
+        digest.add("memory", name, memory.kind, len(memory.inputs), *memory.inputs, *memory.initials)
     for name, pairs in sorted(points.items()):
         digest.add("points", name)
         digest.points(pairs)

@@ -102,7 +102,8 @@ class ModelSimulation:
         self.answered = 0
         self.constants: dict[str, float] = {}
         self.points: dict[str, Points] = {}
-        self.stocks: list[float] = []
+        # The stocks, and after them the lists of numbers of the memories.
+        self.stocks: list[Any] = []
         self.delays: dict[str, FixedDelay | VariableDelay] = {
             name: FixedDelay(durations[name], specs.last) if name in durations else VariableDelay(specs.dt)
             for name in self.compiled.delays
@@ -126,7 +127,7 @@ class ModelSimulation:
         self._functions = [
             self._answers.ask(name, call) if name in program.impure else call for name, call in called.items()
         ]
-        self._own = [point_table(points) for points in self.compiled.own_points]
+        self._own = [point_table(points, kind) for points, kind in self.compiled.own_points]
         self._bound: dict[str, Callable[..., Any]] = {}
         self._failure: PerdureError | None = None
         self._last, self._multiple = specs.last, specs.multiple
@@ -149,7 +150,7 @@ class ModelSimulation:
         values = {**self.program.constants, **self.constants}
         self._constant_values = [values[name] for name in self.compiled.constants]
         self._points_in_force.update(self.points)
-        self._tables = [point_table(self._points_in_force[name]) for name in self.compiled.tables]
+        self._tables = [point_table(self._points_in_force[name], kind) for name, kind in self.compiled.tables]
 
     def step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> list[float]:
         """Return the outputs at the next time, with overrides that apply from that time on.
@@ -232,18 +233,23 @@ class ModelSimulation:
         delays: dict[str, Any] = {}
         for name, delay in self.delays.items():
             delays[name] = {"initial": delay.initial, "values": list(delay.values)}
-        return {
+        names = self.compiled.stocks
+        state = {
             "step": self.answered,
-            "stocks": dict(zip(self.compiled.stocks, self.stocks, strict=True)) if self.answered else {},
+            "stocks": dict(zip(names, self.stocks, strict=False)) if self.answered else {},
             "delays": delays,
             "constants": dict(self.constants),
             "points": as_lists(self.points),
         }
+        if self.compiled.memories:
+            memories = zip(self.compiled.memories, self.stocks[len(names) :], strict=False)
+            state["memories"] = {name: list(values) for name, values in memories}
+        return state
 
     def go_to(
         self,
         answered: int,
-        stocks: list[float],
+        stocks: list[Any],
         pasts: Sequence[tuple[float | None, list[float]]],
         constants: Mapping[str, float],
         points: Mapping[str, Points],

@@ -11,7 +11,7 @@ from perdure.errors import InvalidState
 
 __all__ = ["restored"]
 
-_PARTS = ("step", "stocks", "delays", "constants", "points")
+_PARTS = ["step", "stocks", "delays", "constants", "points"]
 
 
 def restored(
@@ -30,13 +30,19 @@ def restored(
         If the state doesn't fit the simulation; nothing has changed then.
     """
     check = _Check(simulation.program.model_name)
-    parts = check.mapping(state, "the state", _PARTS)
+    remembered = simulation.compiled.memories
+    parts = check.mapping(state, "the state", [*_PARTS, *(["memories"] if remembered else [])])
     step = parts["step"]
     if type(step) is not int or not 0 <= step <= simulation.specs.answers:
         raise check.error(f"the step must be an integer up to {simulation.specs.answers}, not {step!r:.40}")
     names = simulation.compiled.stocks if step else []
     stocks = check.mapping(parts["stocks"], "the stocks", names)
-    values = [check.number(stocks[name], f"the stock {name!r}") for name in names]
+    values: list[Any] = [check.number(stocks[name], f"the stock {name!r}") for name in names]
+    if remembered:
+        memories = check.mapping(parts["memories"], "the memories", remembered if step else [])
+        values += [
+            check.numbers(memories[name], f"the memory {name!r}") for name in (remembered if step else [])
+        ]
     # Delays hold the grid points up to the last outputs. Those at the stop time need no further past, so that
     # point may be missing.
     reached = 0 if step == 0 else (step - 1) * simulation.specs.multiple + 1
@@ -93,6 +99,11 @@ class _Check:
             return float(value)
         except OverflowError:
             raise self.error(f"{what} is too large for a float") from None
+
+    def numbers(self, value: object, what: str) -> tuple[float, ...]:
+        if not isinstance(value, list):
+            raise self.error(f"{what} must be a list of numbers, not {type(value).__name__}")
+        return tuple(self.number(each, what) for each in value)
 
     def points(self, value: object, name: str) -> Points:
         points = parse_points(value)
