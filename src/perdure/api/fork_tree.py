@@ -1,4 +1,4 @@
-"""The tree of forks that a run belongs to: from the run that all others were forked from, directly or not."""
+"""The tree of forks that a run belongs to; its root is the run that all others descend from."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ class ForkTree(BaseModel):
     responses=error_responses(401, 403, 404, 422, 500, 503),
 )
 async def read_tree(run_id: RunId, serving: Serving, owner: Asking) -> ForkTree:
-    """Read which runs this one was forked from, and which were forked from any of them."""
+    """Read the ancestors of this run, and all forks of any of them."""
     await serving.run(owner, run_id)
     return await anyio.to_thread.run_sync(_tree, serving.store, owner, run_id)
 
@@ -67,7 +67,7 @@ def _tree(store: Store, owner: Owner, run_id: str) -> ForkTree:
     parents = store.parents(owner)
     nodes: list[ForkNode] = []
     for node in _from_root(run_id, parents):
-        with suppress(RunNotFound, Damaged):  # a deleted parent, or one that no list has either
+        with suppress(RunNotFound, Damaged):  # a parent that was deleted or can't be read
             run = store.run(node)
             if owner in (None, run.owner):
                 if len(nodes) == MAX_NODES:
@@ -77,7 +77,7 @@ def _tree(store: Store, owner: Owner, run_id: str) -> ForkTree:
 
 
 def _from_root(run_id: str, parents: Mapping[str, str]) -> Iterator[str]:
-    """Yield the ids of the tree: first the run's own branch from the root, then the others, parents first."""
+    """Yield the ids of the tree, parents first; first those from the root to the run, then the others."""
     branch = [run_id]
     while (parent := parents.get(branch[-1])) is not None:
         branch.append(parent)
@@ -117,7 +117,7 @@ def _newest(store: Store, run: Run) -> int:
 
 
 def _savepoint(store: Store, run: Run) -> int | None:
-    """Return the timestamp of the savepoint at which an experiment's run begins, if that is still there."""
+    """Return the timestamp of the savepoint at which an experiment's fork begins, if it is still stored."""
     for id in () if run.parent is None else (run.id, run.parent):
         with suppress(RunNotFound, Damaged):
             for savepoint in store.savepoints(id):

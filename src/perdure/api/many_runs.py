@@ -1,4 +1,4 @@
-"""What is done to many runs in one request, to each by itself: what one of them refuses hinders no other."""
+"""One action on many runs in one request; a run that refuses it doesn't stop the others."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
@@ -27,7 +27,7 @@ from perdure.web.services import AppServices
 __all__ = ["delete", "router", "stop"]
 
 MAX_RUNS = 1000
-AT_ONCE = 16  # runs that are worked on side by side, so that their commits are made together
+AT_ONCE = 16  # runs at a time, so that their writes share commits
 
 Work = Callable[[AppServices, Owner, str], Awaitable[object]]
 
@@ -37,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 
 class ChosenRuns(Strict):
-    """The runs to which something is done."""
+    """The runs that an action is for."""
 
     runs: list[Annotated[str, Field(pattern=RUN_ID_PATTERN)]] = Field(
         max_length=MAX_RUNS, description="Their ids."
@@ -45,21 +45,21 @@ class ChosenRuns(Strict):
 
 
 class DoneRun(BaseModel):
-    """A run to which it was done."""
+    """A run for which the action succeeded."""
 
     run: str
     done: Literal[True] = True
 
 
 class RefusedRun(BaseModel):
-    """A run to which it could not be done, and why."""
+    """A run for which the action failed, and why."""
 
     run: str
     error: Error
 
 
 class TreatedRuns(BaseModel):
-    """What came of it for each run, in the order in which they were named."""
+    """The outcome for each run, in the order of the request."""
 
     runs: list[DoneRun | RefusedRun]
 
@@ -110,7 +110,7 @@ async def _each(body: ChosenRuns, serving: AppServices, owner: Owner, work: Work
             try:
                 await work(serving, owner, run_id)
                 answers[at] = DoneRun(run=run_id)
-            except Exception as error:  # it must hinder no other run, whatever it is
+            except Exception as error:  # whatever it is, the other runs go on
                 request = str(structlog.contextvars.get_contextvars().get("request", ""))
                 if not isinstance(error, PerdureError):
                     log.exception("run_not_treated", run=run_id)

@@ -1,14 +1,14 @@
-"""The page at /ui: the built files of `ui/`, as they are, with headers that let nothing else run.
+"""The page at /ui: serves the built files of `ui/`, with headers that let no other script run.
 
-One HTML file is answered at every path of the page: its scripts find out what is shown there. It refers to
-them relatively, so that it works behind any prefix.
+Every path of the page answers with one HTML file, whose scripts choose what to show by the address. Its links
+to them are relative, so that it works behind any prefix.
 """
 
 import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Final
@@ -22,13 +22,13 @@ from perdure.web.failures import HttpError
 __all__ = ["FOLDER", "PUBLIC", "PUBLIC_BELOW", "Page", "installed_page", "wants_page"]
 
 FOLDER: Final = Path(__file__).parent.parent / "page"
-"""Where the build puts the files; there are none in a checkout that hasn't been built."""
+"""Where the build puts the files; it doesn't exist in a checkout that hasn't been built."""
 
 PUBLIC: Final = frozenset({"/ui"})
-"""Paths that need no token: the files are the same for everybody; what they show is asked for with one."""
+"""Paths that need no token: the files are the same for everybody, and their requests need one."""
 
 PUBLIC_BELOW: Final = ("/ui/",)
-"""Paths below which nothing needs a token."""
+"""Prefixes of paths that need no token."""
 
 _INDEX: Final = "index.html"
 _FIXED_NAMES: Final = frozenset({_INDEX, "worker.js"})  # other names change with what is in the file
@@ -47,10 +47,9 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True)
 class _File:
-    """A built file, also compressed."""
+    """A built file, which is compressed when that is first asked for."""
 
     data: bytes
-    compressed: bytes
     media_type: str
     cache_control: str
 
@@ -59,16 +58,29 @@ class _File:
         media_type = "text/javascript" if name.endswith(".js") else guess_type(name)[0]
         return cls(
             data,
-            gzip.compress(data, mtime=0),
             media_type or "application/octet-stream",
             "no-cache" if name in _FIXED_NAMES else _FOR_GOOD,
         )
 
+    @cached_property
+    def compressed(self) -> bytes:
+        """The file as gzip."""
+        return gzip.compress(self.data, mtime=0)
+
+    @cached_property
+    def etag(self) -> str:
+        """Differs when the file does."""
+        return f'"{hashlib.sha256(self.data).hexdigest()[:32]}"'
+
     def answer(self, request: Request) -> Response:
         """Return the file, or a 304 to a browser that has it."""
-        etag = f'"{hashlib.sha256(self.data).hexdigest()[:32]}"'
-        headers = {**_HEADERS, "Cache-Control": self.cache_control, "ETag": etag, "Vary": "Accept-Encoding"}
-        if etag in request.headers.get("if-none-match", ""):
+        headers = {
+            **_HEADERS,
+            "Cache-Control": self.cache_control,
+            "ETag": self.etag,
+            "Vary": "Accept-Encoding",
+        }
+        if self.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         data = self.data
         if "gzip" in request.headers.get("accept-encoding", ""):
@@ -98,11 +110,11 @@ class Page:
         return made
 
     async def lead(self) -> Response:
-        """Lead to the folder, which everything on the page is relative to."""
+        """Redirect to the folder, which all links of the page are relative to."""
         return RedirectResponse("ui/", 308)
 
     async def show(self, request: Request, path: str) -> Response:
-        """Answer with a file, or at any other path with the page itself."""
+        """Answer with a file; at a path that names none, with the page itself."""
         name = path.rpartition("/")[2]
         if "." not in name:
             to_folder = b"../" * path.count("/") or b"./"
@@ -121,5 +133,5 @@ def installed_page(folder: Path = FOLDER) -> Page | None:
 
 
 def wants_page(request: Request) -> bool:
-    """Return whether a request is a browser's, which asks for HTML by name."""
+    """Return whether a request accepts HTML by name, as those of browsers do."""
     return "text/html" in request.headers.get("accept", "")

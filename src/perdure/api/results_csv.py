@@ -7,13 +7,13 @@ for a formula has an apostrophe before it.
 
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import anyio.to_thread
 import msgspec
 
-from perdure.api.step_schemas import next_after
+from perdure.api.step_schemas import ReadPage, next_after
 from perdure.drivers.session_requests import StepLogPage
 from perdure.drivers.session_spec import SessionSpec
 
@@ -27,9 +27,7 @@ _OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"
 _LEADING = ("step", "manager", "scenario", "time")
 
 
-async def csv_pages(
-    first: StepLogPage, read: Callable[[int, int | None], Awaitable[StepLogPage]], limit: int | None
-) -> AsyncIterator[str]:
+async def csv_pages(first: StepLogPage, read: ReadPage, limit: int | None) -> AsyncIterator[str]:
     """Yield the results as CSV, a page of the log at a time.
 
     Parameters
@@ -37,9 +35,9 @@ async def csv_pages(
     first
         The first page.
     read
-        Reads the page after a step, with that number of steps at most.
+        Reads further pages of the log.
     limit
-        Most steps in all; None means all there are.
+        The limit of steps in all; None writes all.
     """
     columns = list(dict.fromkeys(name for scenario in first.spec.scenarios for name in scenario.outputs))
     yield _lines([[*_LEADING, *map(_name, columns)]])

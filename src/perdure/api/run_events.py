@@ -1,7 +1,7 @@
-"""The events of many runs in one stream, so that a browser needs one connection only.
+"""The events of many runs in one stream, so that a browser needs only one connection.
 
-An event reports where a run stands by then. Runs that change faster than the stream sends are read once, so
-the newest state always arrives, and those between may be left out.
+An event reports the current state of a run. Several changes within a moment are sent as one event: the newest
+state always arrives, earlier ones may be skipped.
 
 The id of an event is a cursor: the latest `updated` of the runs that the stream has sent. A browser that lost
 its connection sends it along, and first gets the runs that were updated since.
@@ -43,8 +43,8 @@ __all__ = ["FOLLOW_RUNS", "FollowQuery"]
 MAX_RUNS = 200  # that a stream can follow by their ids
 CAUGHT_UP = 1000  # runs that are sent at most after a lost connection
 EVERY = 0.25  # seconds between two reads of what has changed
-AGAIN = 1.0  # seconds until a store is read again that couldn't be
-OVERLAP = 10.0  # seconds that a commit may take, and so appear behind later ones
+AGAIN = 1.0  # seconds until a store that couldn't be read is tried again
+OVERLAP = 10.0  # seconds that a commit may take: until then it may appear after later ones
 REMEMBERED = 10_000  # runs whose last event a stream remembers, so as not to repeat it
 
 _RUN_IDS = f"[A-Za-z0-9_-]{{1,64}}(,[A-Za-z0-9_-]{{1,64}}){{0,{MAX_RUNS - 1}}}"
@@ -140,7 +140,7 @@ class _Followed:
     # In threads, one at a time ------------------------------------------------------------------------------
 
     def _first(self, since: float | None) -> bytes:
-        """Return what is sent at first: the runs by their ids as they stand, of all runs what has changed."""
+        """Return the first events: of followed ids their current states, of all runs those changed since."""
         if self._ids:
             return self._events(map(Hint, self._ids))
         if since is not None:
@@ -186,7 +186,7 @@ class _Followed:
         return b""
 
     def _deleted(self, run_id: str, former_owner: str) -> bytes:
-        """Return the event of a run that isn't there; empty if it was none that the stream follows."""
+        """Return the event of a deleted run; empty if the stream doesn't follow it."""
         known = run_id in self._ids or run_id in self._sent
         if not known and (not former_owner or self._owner not in (None, former_owner)):
             return b""
@@ -202,12 +202,12 @@ class _Followed:
         return last is None or last[0] != now
 
     def _is_sent(self, run: Run) -> bool:
-        """Return whether the record of a run is the one that was sent; of its execution, hints report."""
+        """Return whether the record of a run was sent already; hints report changes of its execution."""
         sent = self._sent.get(run.id)
         return sent is not None and sent[1] == (run.version, run.position, run.updated)
 
     def _data(self, run: Run) -> dict[str, Any]:
-        """Return what an event says of a run."""
+        """Return the data of a run's event."""
         fields = run_fields(run)
         data: dict[str, Any] = {"run": fields.pop("id"), **fields}
         if run.kind == SESSION:
@@ -219,7 +219,7 @@ class _Followed:
         if self._ids:
             task = self._services.tasks.view_of(run)
             return {**data, "place": task.place, "progress": task.progress, **_work(task.execution)}
-        # To find a place takes longer the more tasks wait, of which each may have news.
+        # Finding a place in the queue takes longer the more tasks wait, and each of them may have changed.
         execution = self._services.store.execution(run.id)
         progress = TaskView(run=run, execution=execution).progress
         return {**data, "progress": progress, **_work(execution)}
@@ -233,7 +233,7 @@ async def _now(services: AppServices) -> float:
     """Return the Unix time by the clock that sets when runs are updated."""
     try:
         return await asyncio.wrap_future(services.store.submit(ReadTime()))
-    except StoreUnavailable:  # it may be read all the same
+    except StoreUnavailable:  # it can be read nevertheless
         return min(time.time(), steady())
 
 

@@ -3,7 +3,7 @@
 A number that isn't finite is null in JSON, which has no other word for it; the CSV results distinguish them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from perdure.drivers.step_inputs import Inputs
 __all__ = [
     "LogPage",
     "LogQuery",
+    "ReadPage",
     "ResultsQuery",
     "SessionResults",
     "SettingsChanges",
@@ -32,6 +33,9 @@ Whole = Annotated[
     Meta(ge=1, le=LARGEST_NUMBER, multiple_of=1, extra_json_schema={"type": "integer", "multipleOf": 1}),
 ]
 """A positive whole number, also when it is written 3.0, as JSON schemas understand it."""
+
+ReadPage = Callable[[int, int | None], Awaitable[StepLogPage]]
+"""Reads the page of a step log after a step, of at most that many steps; None is the size of a page."""
 
 Value = float | None
 Point = Annotated[list[float], Meta(min_length=2, max_length=2)]

@@ -77,7 +77,7 @@ async def read_results(services: AppServices, call: Call, query: ResultsQuery) -
     limit = query.limit
     if query.points is not None:
         log = await thinned(log, read, query.after, query.limit, query.points)
-        limit = len(log.steps)  # which are all that is asked for
+        limit = len(log.steps)  # no page follows them
     if query.format == "csv" or re.match(rb"\s*text/csv\b", call.headers.get(b"accept", b"")):
         return StreamingResponse(csv_pages(log, read, limit), media_type=CSV)
     return await _encoded(log, len(log.steps), results_page)

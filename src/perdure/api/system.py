@@ -5,6 +5,7 @@ All of it is numbers and names. On a server with tokens, only administrators get
 
 import platform
 import time
+from collections import Counter
 from typing import Final, Literal
 
 import anyio.to_thread
@@ -126,12 +127,11 @@ async def system(request: Request, serving: Serving) -> System:
 
 
 def _system(serving: AppServices, owner: str | None) -> System:
-    counts = [it for it in serving.store.queue_counts() if owner in (None, it.owner)]
-    queue = [
-        QueuePart(kind=kind, state=state, runs=sum(it.count for it in counts if (it.kind, it.state) == part))
-        for part in sorted({(it.kind, it.state) for it in counts})
-        for kind, state in [part]
-    ]
+    counts: Counter[tuple[str, QueueState]] = Counter()
+    for it in serving.store.queue_counts():
+        if owner in (None, it.owner):
+            counts[it.kind, it.state] += it.count
+    queue = [QueuePart(kind=kind, state=state, runs=runs) for (kind, state), runs in sorted(counts.items())]
     server = _server(serving) if owner is None else None
     return System(version=__version__, started=_STARTED, queue=queue, server=server)
 

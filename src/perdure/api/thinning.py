@@ -5,12 +5,12 @@ last one, or in which an output is smallest or largest: U. Jugel, Z. Jerzak, G. 
 Visualization-Oriented Time Series Data Aggregation*, VLDB 2014.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import anyio.to_thread
 import msgspec
 
-from perdure.api.step_schemas import next_after
+from perdure.api.step_schemas import ReadPage, next_after
 from perdure.drivers.live_session import Row
 from perdure.drivers.session_requests import Given, StepLogPage, StepRows
 
@@ -21,23 +21,23 @@ ROWS = 4  # of a bucket, for a single output
 
 async def thinned(
     first: StepLogPage,
-    read: Callable[[int, int | None], Awaitable[StepLogPage]],
+    read: ReadPage,
     after: int,
     limit: int | None,
     points: int,
 ) -> StepLogPage:
-    """Return the log after a step with about `points` steps; with all steps if there are no more.
+    """Return the log after a step, thinned out to about `points` steps; all steps if there are no more.
 
     Parameters
     ----------
     first
         The first page.
     read
-        Reads the page after a step, with that number of steps at most.
+        Reads further pages of the log.
     after, limit
-        The step before the first one, and most steps to look at; None means all there are.
+        The step before the first one, and the limit of steps to read; None reads all.
     points
-        The number of steps that should be left.
+        About how many steps to keep.
     """
     total = max(0, first.run.position - after)
     total = total if limit is None else min(limit, total)
@@ -86,5 +86,5 @@ def _keep(column: Sequence[Row | None]) -> list[Row | None]:
 
 
 def _is_number(value: object) -> bool:
-    """Return whether a value has a place in an order: NaN has none, nor has data that isn't a number."""
+    """Return whether a value can be the smallest or largest: NaN can't, nor can data that isn't a number."""
     return isinstance(value, int | float) and value == value

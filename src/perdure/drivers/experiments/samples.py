@@ -22,7 +22,7 @@ SAMPLES: Final = "samples"
 """Their name among the entities of a savepoint, and in a report, where they are packed once more."""
 
 MAX_SERIES: Final = 24
-MAX_OF_A_PACK: Final = 8  # so that one long array doesn't keep other packs out
+MAX_OF_A_PACK: Final = 8  # so that one long array leaves room for other packs
 MAX_VALUES: Final = 3072  # of all series together, 24 kB
 MAX_POINTS: Final = 400  # of a series
 MAX_LOOKED_AT: Final = 200  # values, lists and dicts of a data pack in which numbers are sought
