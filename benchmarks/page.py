@@ -102,8 +102,13 @@ def _first_pages(folder: Path, browser: Browser, rounds: int) -> Iterator[Figure
             if not number:
                 run = _session(server)
                 sent = {
-                    "the first page": _script(browser, f"{server.url}/ui/"),
-                    "a session": _script(browser, f"{server.url}/ui/runs/{run}"),
+                    "the list of runs": _script(browser, server.url, ""),
+                    "a new session": _script(browser, server.url, "new/session"),
+                    "a new experiment": _script(browser, server.url, "new/experiment"),
+                    "a new network": _script(browser, server.url, "new/network"),
+                    "a session": _script(browser, server.url, f"runs/{run}"),
+                    "a comparison": _script(browser, server.url, f"compare?runs={run}"),
+                    "the system": _script(browser, server.url, "system"),
                 }
     for what, kilobytes in sent.items():
         name = f"script sent for {what}, nothing kept by the browser"
@@ -114,8 +119,8 @@ def _first_pages(folder: Path, browser: Browser, rounds: int) -> Iterator[Figure
     )
 
 
-def _script(browser: Browser, address: str) -> float:
-    """Return the kilobytes of all scripts that a page loads."""
+def _script(browser: Browser, url: str, path: str) -> float:
+    """Return the kilobytes of all scripts that a page loads, its worker among them."""
     page = browser.new_context().new_page()
     answers: list[Response] = []
 
@@ -123,7 +128,7 @@ def _script(browser: Browser, address: str) -> float:
         answers.append(answer)
 
     page.on("response", note)
-    page.goto(address)
+    page.goto(f"{url}/ui/{path}")
     page.get_by_role("heading", level=1).wait_for()
     page.wait_for_timeout(1000)  # what is loaded when it is needed; the stream of events never ends
     sizes = [
@@ -132,7 +137,8 @@ def _script(browser: Browser, address: str) -> float:
         if answer.request.resource_type == "script"
     ]
     page.context.close()
-    return sum(sizes) / 1000
+    worker = httpx.head(f"{url}/ui/worker.js", headers={"Accept-Encoding": "gzip"})  # no page's, but shared
+    return (sum(sizes) + int(worker.headers["Content-Length"])) / 1000
 
 
 def _many_runs(folder: Path, browser: Browser, number: int) -> Iterator[Figure]:

@@ -6,6 +6,7 @@ import { build, context } from "esbuild";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { lean } from "./lean.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const folder =
@@ -35,7 +36,13 @@ const page = {
         ([, output]) => output.entryPoint === "src/main.ts",
       );
       const text = await readFile(join(here, "src/index.html"), "utf8");
-      await writeFile(join(folder, "index.html"), text.replace("main.js", basename(main)));
+      const needed = metafile.outputs[main].imports
+        .filter(({ kind }) => kind === "import-statement")
+        .map(({ path }) => `<link rel="modulepreload" href="./${basename(path)}" />`);
+      await writeFile(
+        join(folder, "index.html"),
+        text.replace("main.js", basename(main)).replace("</head>", `${needed.join("")}</head>`),
+      );
       const made = new Set([
         "index.html",
         "worker.js",
@@ -46,14 +53,30 @@ const page = {
   },
 };
 
+// Modules that different pages share are files of their own, one for each set of pages; many small files take more
+// bytes than a few, since each is compressed alone. So a module that is loaded later brings all of the frame with it:
+// what the frame shares with any page is one file.
+const later = new Set();
+for (const entry of await readdir(join(here, "src"), { recursive: true, withFileTypes: true }))
+  if (entry.isFile())
+    for (const [, at] of (await readFile(join(entry.parentPath, entry.name), "utf8")).matchAll(
+      /\bimport\("(.+)\.js"\)/g,
+    ))
+      later.add(join(entry.parentPath, `${at}.ts`));
+const frame = `import ${JSON.stringify(join(here, "src/main.js"))};`;
+
 // The indentation of templates would be sent with them. No line of a template may need the spaces at its beginning,
 // not even inside <pre>.
 const tight = {
   name: "tight",
   setup(build) {
     build.onLoad({ filter: /src[/\\].*\.ts$/ }, async ({ path }) => ({
-      contents: (await readFile(path, "utf8")).replace(/\n[ \t]+/g, "\n"),
+      contents:
+        (later.has(path) ? frame : "") + (await readFile(path, "utf8")).replace(/\n[ \t]+/g, "\n"),
       loader: "ts",
+    }));
+    build.onLoad({ filter: /uPlot\.esm\.js$/ }, async ({ path }) => ({
+      contents: lean(await readFile(path, "utf8")),
     }));
   },
 };

@@ -2,7 +2,8 @@
 
 import { BASE, page, path } from "./base.js";
 import { back, route, toLogin } from "./router.js";
-import { EventStream, union, type Connection, type Followed } from "./stream.js";
+import { union, type Followed } from "./followed.js";
+import type { Connection, EventStream } from "./stream.js";
 import type { RunEvent } from "./types.js";
 import { ALIVE_EVERY, loginChannel } from "./alive.js";
 import type { FromTab, ToTab } from "./worker.js";
@@ -18,7 +19,7 @@ class Live extends EventTarget {
   #login = loginChannel(BASE);
   #again = false;
   #connected = false;
-  #alone: EventStream | undefined;
+  #alone: Promise<EventStream> | undefined;
 
   constructor() {
     super();
@@ -42,7 +43,7 @@ class Live extends EventTarget {
   /** Say that somebody has logged in or out here: the stream begins anew, and other tabs are loaded anew. */
   loggedInOrOut(): void {
     this.#login.postMessage(null);
-    this.#alone?.anew();
+    void this.#alone?.then((stream) => stream.anew());
   }
 
   /** Try to connect at once. */
@@ -90,17 +91,21 @@ class Live extends EventTarget {
   }
 
   #ownStream(): (message: FromTab) => void {
-    const stream = new EventStream(
-      path("/events"),
-      (event) => this.#take({ event }),
-      (connection) => this.#take({ connection }),
+    const made = import("./stream.js").then(
+      ({ EventStream }) =>
+        new EventStream(
+          path("/events"),
+          (event) => this.#take({ event }),
+          (connection) => this.#take({ connection }),
+        ),
     );
-    this.#alone = stream;
+    this.#alone = made;
     this.#retryWhenBack();
-    return (message) => {
-      if ("follow" in message) stream.follow(message.follow);
-      if ("retry" in message) stream.retry();
-    };
+    return (message) =>
+      void made.then((stream) => {
+        if ("follow" in message) stream.follow(message.follow);
+        if ("retry" in message) stream.retry();
+      });
   }
 
   #retryWhenBack(): void {

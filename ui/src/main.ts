@@ -9,8 +9,10 @@ import { Part } from "./element.js";
 import { live } from "./live.js";
 import { notices } from "./notice.js";
 import { PAGES } from "./pages.js";
+import "./pages/run.js";
 import "./parts/error.js";
 import { followLinks, route, routes, type Route, type RouteName } from "./router.js";
+import "./shared.js";
 import { documentSheet } from "./styles.js";
 import { setTheme, startTheme, theme, type Theme } from "./theme.js";
 import type { Me } from "./types.js";
@@ -224,7 +226,7 @@ export class PerdureApp extends Part {
     this.failure = null;
     if (!source || this.loaded.has(source.element)) return;
     try {
-      await source.load();
+      await source.load?.();
       this.loaded = new Set(this.loaded).add(source.element);
     } catch (error) {
       this.failure = new Error("A part of the page couldn't be loaded.", { cause: error });

@@ -1,4 +1,4 @@
-// Which page belongs to which route; each is loaded when it is first shown.
+// Which page belongs to which route; each but that of a run is loaded when it is first shown.
 
 import type { RouteName } from "./router.js";
 import type { Kind } from "./types.js";
@@ -7,12 +7,13 @@ export interface PageSource {
   /** The name of its element. */
   element: string;
   title: string;
-  load: () => Promise<unknown>;
+  /** Loads it; by default it is there already. */
+  load?: () => Promise<unknown>;
 }
 
 export const PAGES: Partial<Record<RouteName, PageSource>> = {
   runs: { element: "page-runs", title: "Runs", load: () => import("./pages/runs.js") },
-  run: { element: "page-run", title: "Run", load: () => import("./pages/run.js") },
+  run: { element: "page-run", title: "Run" },
   new: { element: "page-new", title: "New run", load: () => import("./pages/new.js") },
   "new-session": {
     element: "page-new-session",

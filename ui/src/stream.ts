@@ -3,16 +3,13 @@
 // `fetch` in place of EventSource: the place to go on from can be sent with another set of runs, and a status of 401
 // can be seen.
 
+import { same, type Followed } from "./followed.js";
 import type { RunEvent } from "./types.js";
 
 export type Connection = "idle" | "live" | "lost" | "refused";
 
-/** The runs that are followed; null means all of the caller's. */
-export type Followed = readonly string[] | null;
-
 const FIRST_PAUSE = 250; // milliseconds
 const LONGEST_PAUSE = 5_000;
-const MOST_RUNS = 200; // that one stream follows by their ids
 const SILENCE = 45_000; // a comment comes every 15 seconds
 
 export class EventStream {
@@ -133,19 +130,4 @@ export class EventStream {
     this.#connection = connection;
     this.onConnection(connection);
   }
-}
-
-function same(one: Followed, other: Followed): boolean {
-  if (one === null || other === null) return one === other;
-  return one.length === other.length && one.every((id, at) => id === other[at]);
-}
-
-/** Return the union of what several follow, in a fixed order; all runs if they are too many for one stream. */
-export function union(all: Iterable<Followed>): Followed {
-  const found = new Set<string>();
-  for (const followed of all) {
-    if (followed === null) return null;
-    followed.forEach((id) => found.add(id));
-  }
-  return found.size > MOST_RUNS ? null : [...found].sort();
 }

@@ -1,7 +1,8 @@
 // The worker that all tabs of a browser share: it holds the one stream of events, and passes each to those who follow.
 
 import { SILENT, loginChannel } from "./alive.js";
-import { EventStream, union, type Connection, type Followed } from "./stream.js";
+import { union, type Followed } from "./followed.js";
+import { EventStream, type Connection } from "./stream.js";
 import type { RunEvent } from "./types.js";
 
 /** What a tab sends: whom it follows, again and again as long as it lives; or that it goes. */

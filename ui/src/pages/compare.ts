@@ -6,7 +6,7 @@ import { get, isAbort } from "../api.js";
 import { page } from "../base.js";
 import { Part } from "../element.js";
 import { live } from "../live.js";
-import "../parts/chart.js";
+import "../charted.js";
 import { COLORS, DASHES, type Series } from "../parts/chart.js";
 import "../parts/choice.js";
 import "../parts/error.js";

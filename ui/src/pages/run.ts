@@ -73,7 +73,7 @@ export class PageRun extends Part {
     try {
       const run = await get<RunRecord>(`/runs/${this.#id}`, { signal: reading.signal });
       const source = RUN_PAGES[run.kind];
-      await source?.load();
+      await source?.load?.();
       if (reading !== this.#reading) return;
       this.shown = source?.element ?? "";
       this.run = run;

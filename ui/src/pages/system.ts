@@ -7,7 +7,7 @@ import { page, path } from "../base.js";
 import { Part } from "../element.js";
 import { live } from "../live.js";
 import type { Series } from "../parts/chart.js";
-import "../parts/chart.js";
+import "../charted.js";
 import "../parts/error.js";
 import { noted, quantile, type Rates } from "../readings.js";
 import type { System, SystemServer } from "../types.js";

@@ -7,7 +7,7 @@ import { path } from "../base.js";
 import { Part } from "../element.js";
 import { keep, kept } from "../keep.js";
 import { isConfigurations, SOLVERS, type Configurations } from "../networks.js";
-import "../parts/chart.js";
+import "../charted.js";
 import type { Series } from "../parts/chart.js";
 import "../parts/configurations.js";
 import "../parts/error.js";

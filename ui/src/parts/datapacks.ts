@@ -5,7 +5,7 @@ import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, get, isAbort } from "../api.js";
 import { Part } from "../element.js";
 import type { DataPackSamples } from "../types.js";
-import "./chart.js";
+import "../charted.js";
 import type { Series, Zoom } from "./chart.js";
 import "./error.js";
 

@@ -4,7 +4,7 @@ import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, get } from "../api.js";
 import { page } from "../base.js";
-import "../parts/chart.js";
+import "../charted.js";
 import type { Mark, Series, Zoom } from "../parts/chart.js";
 import "../parts/choice.js";
 import "../parts/error.js";
