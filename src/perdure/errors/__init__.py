@@ -10,7 +10,7 @@ PerdureError
 │   │   ├── PastRead
 │   │   └── ImpureFunction      a function reads a clock, a file or the like
 │   ├── AsgiOnly                what is for Flask or WSGI was tried on a BptkServer
-│   ├── Unsupported             agents, arrays and XMILE, which come later
+│   ├── Unsupported             agents and XMILE, which come later
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario

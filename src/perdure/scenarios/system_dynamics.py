@@ -56,8 +56,8 @@ class SystemDynamicsModel:
 
     @property
     def outputs(self) -> Collection[str]:
-        """The names of its elements."""
-        return self.model.elements.keys()
+        """The names of its elements that have a value."""
+        return self.model.outputs
 
     @property
     def elements(self) -> Mapping[str, Sequence[str]]:
@@ -70,7 +70,7 @@ class SystemDynamicsModel:
     @property
     def settable(self) -> Mapping[str, Collection[str]]:
         """Its elements, of which the engine refuses what isn't a constant, and its points."""
-        return {"constants": self.outputs, "points": self.model.table_names}
+        return {"constants": self.model.elements.keys(), "points": self.model.table_names}
 
     @property
     def constants(self) -> Mapping[str, float | None]:
@@ -119,7 +119,11 @@ class SystemDynamicsModel:
         model = self.model
         return {
             **config,
-            "outputs": [name for name in config["outputs"] if name in model.elements],
+            "outputs": [
+                name
+                for name in config["outputs"]
+                if name in model.elements and model.elements[name].has_value
+            ],
             "constants": {
                 name: value for name, value in config["constants"].items() if name in model.overridable
             },

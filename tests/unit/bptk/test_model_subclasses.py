@@ -200,28 +200,6 @@ def test_what_is_about_agents_says_so(asked: Callable[[Any], Any]) -> None:
         _ = Model().nothing
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        lambda x: x.setup_vector(2),
-        lambda x: x.setup_named_matrix({"a": {"b": 1.0}}),
-        lambda x: x.arr_sum(),
-        lambda x: x.dot(x),
-        lambda x: x.arrayed,
-        lambda x: x[0],
-        lambda x: x["a"],
-        lambda x: x.__setitem__(0, 1.0),
-        lambda x: list(x),
-        lambda x: (x * 2.0).arr_mean(),
-    ],
-)
-def test_what_is_about_arrays_says_so(asked: Callable[[Any], Any]) -> None:
-    with pytest.raises(Unsupported, match="arrays are not supported yet"):
-        asked(Model(name="m").stock("x"))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = Model(name="m").stock("x").nothing
-
-
 @pytest.mark.parametrize("name", ["water.stmx", "models/Water.ITMX", "water.xmile"])
 def test_a_file_of_xmile_says_so(made: Any, name: str) -> None:
     with pytest.raises(Unsupported, match=r"XMILE files are not supported yet"):

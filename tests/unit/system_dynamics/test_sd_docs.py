@@ -20,6 +20,8 @@ def test_the_examples_run() -> None:
     # The first tank loses half of 8 in the first step; the second one gets what the first loses.
     assert namespace["cascade"].stock("lower.level")(1.0) == 8.0
     assert namespace["times"][-1] == 20.0
+    # A tenth of 100 times 4, and of 80 times 5.
+    assert namespace["branches"].converter("revenue")(0.0) == 80.0
     # Logistic growth towards the 1000 at which the saturation is complete.
     assert namespace["values"]["customers"][-1] == pytest.approx(978.0, abs=5.0)
 

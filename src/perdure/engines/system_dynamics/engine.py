@@ -242,6 +242,9 @@ def _checked_constant(model: Model, name: object, value: object) -> float:
             reason="the model has no such constant",
             suggestion=nearest(str(name), model.overridable),
         )
+    if element.arrayed:
+        reason = f"it is an array; set its cells, {element.cell_names()}"
+        raise InvalidOverride(name=name, part="constants", value=shown, reason=reason)
     if not element.overridable:
         formula = " with a formula" if element.kind == "converter" else ""
         reason = (
@@ -274,7 +277,7 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
         method=config.get("method", "euler"),
         name=model.name,
     )
-    outputs = config.get("outputs", list(model.elements))
+    outputs = config.get("outputs", model.outputs)
     if not isinstance(outputs, list | tuple):
         raise wrong(f"outputs must be a list of names, not {outputs!r:.80}")
     for name in outputs:

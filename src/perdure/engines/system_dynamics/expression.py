@@ -1,19 +1,22 @@
 """Expressions: the parts of an equation before it is compiled.
 
 An expression is a frozen tree of numbers, elements and operations. Operators on elements and expressions
-build larger expressions; nothing is computed here. `lowering` lowers the trees to the intermediate form.
+build larger expressions; nothing is computed here. What an expression over arrays means is stated by
+`arrays`; `lowering` lowers the trees to the intermediate form.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, NoReturn, Protocol, TypeAlias, Union
+from typing import Any, Literal, Protocol, TypeAlias, Union
 
-from perdure.engines.system_dynamics.unsupported import missing_attribute
-from perdure.errors import ModelError, Unsupported
+from perdure.engines.system_dynamics.shapes import Index, Shape
+from perdure.errors import ModelError
 
 __all__ = [
     "AnyModel",
+    "DotProduct",
     "Expression",
     "FunctionCall",
     "Hidden",
@@ -24,6 +27,8 @@ __all__ = [
     "Operation",
     "Recall",
     "Reference",
+    "Summary",
+    "Variable",
     "as_expression",
 ]
 
@@ -52,14 +57,18 @@ class AnyModel(Protocol):
         """Return the value of an element at `t`."""
         ...
 
-    def window(
+    def element_of(self, kind: Any, name: str, /) -> Any:
+        """Return the element `name` of a kind, made if it doesn't exist."""
+        ...
+
+    def windows(
         self,
-        name: str,
+        names: Sequence[str],
         starttime: float | None = None,
         stoptime: float | None = None,
         dt: float | None = None,
-    ) -> Mapping[float, float]:
-        """Return time → value of an element."""
+    ) -> list[dict[float, float]]:
+        """Return time → value of each element."""
         ...
 
 
@@ -150,14 +159,59 @@ class Expression:
             return NotImplemented
         return _binary("not_equal", self, other)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        missing_attribute(type(self).__name__, "arrays", name)
+    @property
+    def parts(self) -> tuple["Expression", ...]:
+        """The operands."""
+        return ()
 
-    def __getitem__(self, index: object) -> NoReturn:
-        raise Unsupported(what=f"{self}[{index!r:.40}]", feature="arrays")
+    def with_parts(self, parts: tuple["Expression", ...]) -> "Expression":
+        """Return the same for other operands."""
+        return self
 
-    def __setitem__(self, index: object, value: object) -> NoReturn:
-        raise Unsupported(what=f"{self}[{index!r:.40}]", feature="arrays")
+    # Of arrays; each value is computed in the order of the cells ------------------------------------------
+
+    def dot(self, other: Operand) -> "DotProduct":
+        """The product of two arrays over the last axis of this and the first one of `other`.
+
+        Of two vectors it is a single value. A single value and an array are multiplied cell by cell.
+        """
+        return DotProduct(self, as_expression(other, "a dot product"))
+
+    def arr_sum(self, dimension: int | str = "*") -> "Summary":
+        """The sum of all cells. `dimension` is "*" or the number of axes, as in BPTK-Py."""
+        return Summary("arr_sum", self, dimension=dimension)
+
+    def arr_prod(self, dimension: int | str = "*") -> "Summary":
+        """The product of all cells. `dimension` is "*" or the number of axes, as in BPTK-Py."""
+        return Summary("arr_prod", self, dimension=dimension)
+
+    def arr_mean(self) -> "Summary":
+        """The mean of all cells."""
+        return Summary("arr_mean", self)
+
+    def arr_median(self) -> "Summary":
+        """The median of all cells."""
+        return Summary("arr_median", self)
+
+    def arr_stddev(self) -> "Summary":
+        """The standard deviation of all cells, as of a whole population."""
+        return Summary("arr_stddev", self)
+
+    def arr_min(self) -> "Summary":
+        """The smallest cell."""
+        return Summary("arr_min", self)
+
+    def arr_max(self) -> "Summary":
+        """The largest cell."""
+        return Summary("arr_max", self)
+
+    def arr_size(self) -> "Summary":
+        """The length of the first axis."""
+        return Summary("arr_size", self)
+
+    def arr_rank(self, rank: Operand) -> "Summary":
+        """The cell of this rank, the largest being 1; the smallest one for ranks that there aren't."""
+        return Summary("arr_rank", self, rank=as_expression(rank, "a rank"))
 
     def __bool__(self) -> bool:
         raise ModelError(
@@ -165,6 +219,18 @@ class Expression:
             "use sd.min and sd.max in place of min and max, sd.If in place of if, and sd.And, sd.Or and "
             "sd.Not in place of and, or and not; tell elements apart with `is`."
         )
+
+
+class Variable(Expression):
+    """An expression with a name, which may be an array; `Element` is the one that models have."""
+
+    __slots__ = ()
+    shape: Shape
+    """The array's shape, or SCALAR."""
+
+    @abstractmethod
+    def cell(self, index: Index) -> Expression:
+        """Return the cell at an index of the shape."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -193,6 +259,13 @@ class Operation(Expression):
     operands: tuple[Expression, ...]
     model: AnyModel | None = None
 
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return self.operands
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return replace(self, operands=parts)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Lookup(Expression):
@@ -201,6 +274,13 @@ class Lookup(Expression):
     operand: Expression
     points: str | tuple[tuple[float, float], ...]
     kind: str = "continuous"
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.operand,)
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return replace(self, operand=parts[0])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -242,11 +322,61 @@ class Recall(Expression):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class FunctionCall(Expression):
-    """A call of a user function by its name in the model."""
+    """A call of a user function by its name in the model.
+
+    Arrays are passed cell by cell, which makes an array of calls, or else as a whole.
+    """
 
     model: AnyModel
     function: str
     operands: tuple[Expression, ...]
+    elementwise: bool = True
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return self.operands
+
+    def with_parts(self, parts: tuple[Expression, ...]) -> Expression:
+        return replace(self, operands=parts)
+
+
+SummaryName: TypeAlias = Literal[
+    "arr_sum",
+    "arr_prod",
+    "arr_mean",
+    "arr_median",
+    "arr_stddev",
+    "arr_min",
+    "arr_max",
+    "arr_size",
+    "arr_rank",
+]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Summary(Expression):
+    """One number computed from all cells of an array."""
+
+    operator: SummaryName
+    operand: Expression
+    rank: Expression | None = None
+    dimension: int | str = "*"
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.operand,) if self.rank is None else (self.operand, self.rank)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DotProduct(Expression):
+    """The product of two arrays over the axis where they meet."""
+
+    left: Expression
+    right: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.left, self.right)
 
 
 def as_expression(value: object, where: str = "an equation") -> Expression:
@@ -270,4 +400,10 @@ def operands(values: Iterable[object], where: str) -> tuple[Expression, ...]:
 
 
 def _binary(operator: str, left: object, right: object) -> Operation:
-    return Operation(operator, (as_expression(left), as_expression(right)))
+    a, b = as_expression(left), as_expression(right)
+    if isinstance(a, Variable) and isinstance(b, Variable):
+        # Other combinations are checked once they are somebody's equation.
+        one, other = a.shape.first(), b.shape.first()
+        if one.axes and other.axes and not one.fits(other):
+            raise ModelError(f"{a} and {b} are arrays of different shapes: {a.shape} and {b.shape}.")
+    return Operation(operator, (a, b))

@@ -7,6 +7,7 @@ may create its elements in `instantiate_model`, and learn over episodes.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy, deepcopy
+from dataclasses import replace
 from functools import wraps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,7 +21,7 @@ from perdure.engines.system_dynamics.identity.fingerprint import fingerprint
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.engines.system_dynamics.points import filled
-from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, window_of
+from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, windows_of
 from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, Invalid, ModelError
@@ -144,8 +145,8 @@ class Model(ModelElements):
             number. It must depend on these only, because a resumed run calls it again; past values are
             arguments made with `sd.delay`.
         elementwise
-            Whether arrays are passed element by element or as a whole, as in BPTK-Py. Arguments are single
-            numbers here, so it makes no difference.
+            Whether a call with arrays is an array of calls, one for each cell. Otherwise it is one call, and
+            an array is passed as a whole: a list, or a dict by name, of floats or of such rows.
         impure
             Whether its results depend on something else, such as a clock, a file or `random`. They are then
             logged with each step of a session, and a resumed session takes them from the log.
@@ -173,7 +174,10 @@ class Model(ModelElements):
         def call(*arguments: Operand) -> FunctionCall:
             return FunctionCall(self, name, operands(arguments, f"a call of {name!r}"))
 
-        return call
+        def call_with_arrays(*arguments: Operand) -> FunctionCall:
+            return replace(call(*arguments), elementwise=False)
+
+        return call if elementwise else call_with_arrays
 
     def run_specs(self, starttime: float, stoptime: float, dt: float) -> None:
         """Set the start time, stop time and step length of runs."""
@@ -258,14 +262,14 @@ class Model(ModelElements):
         specs = RunSpecs(self.starttime, max(self.stoptime, t), self.dt, name=self.name)
         return value_at(self, specs, name, t)
 
-    def window(
+    def windows(
         self,
-        name: str,
+        names: Sequence[str],
         starttime: float | None = None,
         stoptime: float | None = None,
         dt: float | None = None,
-    ) -> dict[float, float]:
-        """Return time → value of the element `name`; each value is that of the nearest grid point.
+    ) -> list[dict[float, float]]:
+        """Return time → value of each element; each value is that of the nearest grid point.
 
         Parameters
         ----------
@@ -279,7 +283,8 @@ class Model(ModelElements):
         EvaluationFailed
             If `starttime` is before the model's, or the model can't be evaluated.
         """
-        self.known(name, "A request")
+        for name in names:
+            self.known(name, "A request")
         shown = RunSpecs(
             self.starttime if starttime is None else starttime,
             self.stoptime if stoptime is None else stoptime,
@@ -287,7 +292,7 @@ class Model(ModelElements):
             name=self.name,
         )
         specs = RunSpecs(self.starttime, max(self.starttime, shown.stoptime), self.dt, name=self.name)
-        return window_of(self, specs, name, shown)
+        return windows_of(self, specs, names, shown)
 
     def plot_lookup(
         self,

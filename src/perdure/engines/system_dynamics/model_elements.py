@@ -41,23 +41,39 @@ class ModelElements:
 
     def stock(self, name: str) -> Stock:
         """Return the stock `name`, made if it doesn't exist; as with all kinds, a name has one kind only."""
-        return self._element(Stock, name)
+        return self.element_of(Stock, name)
 
     def flow(self, name: str) -> Flow:
         """Return the flow `name`, made if it doesn't exist; it is never negative."""
-        return self._element(Flow, name)
+        return self.element_of(Flow, name)
 
     def biflow(self, name: str) -> Biflow:
         """Return the biflow `name`, made if it doesn't exist; it may have either sign."""
-        return self._element(Biflow, name)
+        return self.element_of(Biflow, name)
 
     def converter(self, name: str) -> Converter:
         """Return the converter `name`, made if it doesn't exist."""
-        return self._element(Converter, name)
+        return self.element_of(Converter, name)
 
     def constant(self, name: str) -> Constant:
         """Return the constant `name`, made if it doesn't exist."""
-        return self._element(Constant, name)
+        return self.element_of(Constant, name)
+
+    def element_of(self, kind: type[AnyElement], name: str) -> AnyElement:
+        """Return the element `name` of a kind, made if it doesn't exist."""
+        if not isinstance(name, str) or not name or name.startswith(RESERVED):
+            raise ModelError(
+                f"An element's name is a non-empty string without {RESERVED} at its start, not {name!r:.80}."
+            )
+        refuse_past_read(name)
+        element = self._elements.get(name)
+        if element is None:
+            model: AnyModel = self
+            element = self._elements[name] = kind(model, name)
+            self.changed()
+        if not isinstance(element, kind):
+            raise DuplicateElement(name=name, kind=element.kind, other=kind.kind)
+        return element
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -92,14 +108,30 @@ class ModelElements:
         return self._of(Constant)
 
     @property
+    def outputs(self) -> list[str]:
+        """The names of the elements that have a value: all but arrays as a whole."""
+        return [name for name, element in self._elements.items() if element.has_value]
+
+    @property
     def overridable(self) -> list[str]:
         """The names of the elements that a scenario or a client may set."""
         return [name for name, element in self._elements.items() if element.overridable]
 
     def known(self, name: object, user: str) -> str:
-        """Return `name` if an element has it; otherwise raise `UnknownElement` on behalf of `user`."""
+        """Return `name` if it is an element with a value; otherwise raise an error on behalf of `user`.
+
+        Raises
+        ------
+        UnknownElement
+            If there is no such element.
+        ModelError
+            If it is an array.
+        """
         if isinstance(name, str) and name in self._elements:
-            return name
+            if self._elements[name].has_value:
+                return name
+            cells = self._elements[name].cell_names()
+            raise ModelError(f"{user} names the array {name!r}, which has no value of its own; name {cells}.")
         raise UnknownElement(user=user, name=name, suggestion=nearest(str(name), self._elements))
 
     def tables(self) -> dict[str, Points]:
@@ -137,29 +169,14 @@ class ModelElements:
         """Return the value of the element `name` at `t`."""
 
     @abstractmethod
-    def window(
+    def windows(
         self,
-        name: str,
+        names: Sequence[str],
         starttime: float | None = None,
         stoptime: float | None = None,
         dt: float | None = None,
-    ) -> dict[float, float]:
-        """Return time → value of the element `name`."""
-
-    def _element(self, kind: type[AnyElement], name: str) -> AnyElement:
-        if not isinstance(name, str) or not name or name.startswith(RESERVED):
-            raise ModelError(
-                f"An element's name is a non-empty string without {RESERVED} at its start, not {name!r:.80}."
-            )
-        refuse_past_read(name)
-        element = self._elements.get(name)
-        if element is None:
-            model: AnyModel = self
-            element = self._elements[name] = kind(model, name)
-            self.changed()
-        if not isinstance(element, kind):
-            raise DuplicateElement(name=name, kind=element.kind, other=kind.kind)
-        return element
+    ) -> list[dict[float, float]]:
+        """Return time → value of each element."""
 
     def _of(self, kind: type[AnyElement]) -> dict[str, AnyElement]:
         return {name: element for name, element in self._elements.items() if isinstance(element, kind)}

@@ -1,4 +1,4 @@
-"""Names of BPTK-Py's models and elements that aren't supported: those of agents and arrays."""
+"""Names of BPTK-Py's models that aren't supported: those of agents."""
 
 from typing import NoReturn
 
@@ -18,13 +18,6 @@ _OF = {
             "statistics",
         }
     ),
-    "arrays": frozenset(
-        {
-            "arr_max", "arr_mean", "arr_median", "arr_min", "arr_prod", "arr_rank", "arr_size", "arr_stddev",
-            "arr_sum", "arrayed", "dot", "named_arrayed", "setup_matrix", "setup_named_matrix",
-            "setup_named_vector", "setup_vector",
-        }
-    ),
 }  # fmt: skip
 
 
@@ -36,7 +29,7 @@ def missing_attribute(owner: str, feature: str, name: str) -> NoReturn:
     owner
         The class that lacks it.
     feature
-        What the class lacks: ``"agents"`` or ``"arrays"``.
+        What the class lacks: ``"agents"``.
     name
         The attribute.
 

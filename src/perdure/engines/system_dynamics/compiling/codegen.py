@@ -18,7 +18,9 @@ from perdure.engines.system_dynamics.compiling.program import (
     recalled,
     references,
 )
+from perdure.engines.system_dynamics.compiling.summaries import SUMMARIES
 from perdure.engines.system_dynamics.points import Points, TableKind
+from perdure.engines.system_dynamics.shapes import Shape, from_text
 
 __all__ = ["Fragment", "Names", "fragment"]
 
@@ -59,7 +61,7 @@ class Names:
 
     variables: Mapping[str, str]
     tables: Mapping[tuple[str, TableKind], str]
-    own_points: dict[tuple[Points, TableKind], str]
+    own: dict[tuple[Points, TableKind] | Shape, str]
     functions: Mapping[str, str]
     delays: Mapping[str, str]
     memories: Mapping[str, str]
@@ -67,8 +69,8 @@ class Names:
     counter: Iterator[int]
     grid_time: str
 
-    def own_table(self, points: Points, kind: TableKind) -> str:
-        return self.own_points.setdefault((points, kind), f"g{len(self.own_points)}")
+    def own_part(self, part: tuple[Points, TableKind] | Shape) -> str:
+        return self.own.setdefault(part, f"g{len(self.own)}")
 
     def draw(self, variable: str, ordinal: float) -> str:
         return self.draws.setdefault((variable, ordinal), f"k{len(self.draws)}")
@@ -153,11 +155,15 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
         case _ if operator in LOOKUPS:
             kind = LOOKUPS[operator]
             table = (
-                names.tables[data, kind] if isinstance(data, str) else names.own_table(_points(data), kind)
+                names.tables[data, kind] if isinstance(data, str) else names.own_part((_points(data), kind))
             )
             text = f"{table}({values[0]})"
         case "call":
             text = f"{names.functions[str(data)]}({', '.join(['t', *values])})"
+        case "array":
+            text = f"{names.own_part(from_text(str(data)))}({', '.join(values)})"
+        case _ if operator in SUMMARIES:
+            text = f"{operator}(({', '.join(values)},))"
         case "delay":
             text = f"{names.delays[str(data)]}({', '.join(['n', *values])})"
         case "recall":

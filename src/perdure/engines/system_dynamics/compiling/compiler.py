@@ -27,6 +27,7 @@ from perdure.engines.system_dynamics.compiling.program import (
 )
 from perdure.engines.system_dynamics.compiling.runtime import NAMESPACE
 from perdure.engines.system_dynamics.points import Points, TableKind
+from perdure.engines.system_dynamics.shapes import Shape
 from perdure.errors import ModelError
 
 __all__ = ["Compiled", "Method", "Part", "compile_program", "constant_value"]
@@ -48,8 +49,8 @@ class Compiled:
         tables with the kind of each.
     draws
         Variable and ordinal of each random call, likewise; complete once `factory` was called.
-    own_points
-        The points that are written in equations, likewise.
+    own
+        What is written in equations, likewise: points, and shapes of arrays that functions are passed.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Compiled:
         self._names = Names(
             variables=variables,
             tables={name: f"p{i}" for i, name in enumerate(self.tables)},
-            own_points={},
+            own={},
             functions={name: f"f{i}" for i, name in enumerate(self.functions)},
             delays={name: f"d{i}" for i, name in enumerate(self.delays)},
             memories={name: memory.kind for name, memory in program.memories.items()},
@@ -100,7 +101,7 @@ class Compiled:
         for definition in (*program.definitions.values(), *program.initials.values()):
             self._fragments[definition.name] = fragment(definition.code, definition.name, self._names)
         self.draws = list(self._names.draws)
-        self.own_points: list[tuple[Points, TableKind]] = list(self._names.own_points)
+        self.own: list[tuple[Points, TableKind] | Shape] = list(self._names.own)
         # What the next state needs for any outputs, and what these outputs need.
         remembered = [name for memory in program.memories.values() for name in memory.inputs]
         inputs = [name for name in (*self._recorders, *remembered) if name in program.definitions]
@@ -153,7 +154,7 @@ class Compiled:
             )
         out.unpack([f"k{i}" for i in range(len(self.draws))], "keys")
         out.unpack([f"f{i}" for i in range(len(self.functions))], "functions")
-        out.unpack([f"g{i}" for i in range(len(self.own_points))], "own")
+        out.unpack([f"g{i}" for i in range(len(self.own))], "own")
         if part == "begin":
             out.line("def begin(constants, tables):")
             out.push()

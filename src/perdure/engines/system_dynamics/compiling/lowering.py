@@ -6,6 +6,7 @@ Nothing here recurses, so Python's stack limits neither long chains nor deep exp
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from perdure.engines.system_dynamics.arrays import Spread, summarized
 from perdure.engines.system_dynamics.compiling.program import (
     DRAWS,
     LOOKUPS,
@@ -21,6 +22,7 @@ from perdure.engines.system_dynamics.compiling.program import (
 from perdure.engines.system_dynamics.elements import RESERVED, Element, Stock
 from perdure.engines.system_dynamics.expression import (
     AnyModel,
+    DotProduct,
     Expression,
     FunctionCall,
     Hidden,
@@ -30,10 +32,12 @@ from perdure.engines.system_dynamics.expression import (
     Operation,
     Recall,
     Reference,
+    Summary,
     as_expression,
 )
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.points import Points, filled
+from perdure.engines.system_dynamics.shapes import as_text
 from perdure.errors import ModelError, UnknownElement, nearest
 
 __all__ = ["lower"]
@@ -82,12 +86,13 @@ def lower(model: ModelElements, functions: Mapping[str, UserFunction], impure: f
     missing = frozenset(
         element.name
         for element in model.elements.values()
-        if not (element.defined if isinstance(element, Stock) else element.equation is not None)
+        if not element.arrayed
+        and not (element.defined if isinstance(element, Stock) else element.equation is not None)
     )
     lowering = _Lowering(model, functions)
     constants: dict[str, float] = {}
     for name, element in model.elements.items():
-        if name in missing:
+        if name in missing or not element.has_value:
             continue
         equation = as_expression(0.0 if element.equation is None else element.equation)
         if element.overridable:
@@ -176,7 +181,13 @@ class _Lowering:
             elif isinstance(node, FunctionCall):
                 self._check_model(node.model, f"the function {node.function!r}", owner)
                 self.functions[node.function] = self.known_functions[node.function]
-                todo += [Instruction("call", len(node.operands), node.function), *reversed(node.operands)]
+                todo.append(Instruction("call", len(node.operands), node.function))
+                for operand in reversed(node.operands):
+                    todo += [operand] if node.elementwise else reversed(_handed_over(operand, owner))
+            elif isinstance(node, Summary):
+                todo.append(summarized(node, f"the equation of {owner!r}"))
+            elif isinstance(node, DotProduct):
+                todo.append(Spread(node, f"the equation of {owner!r}").product(node))
             elif isinstance(node, _DelayEnd):
                 code[node.start :] = self._delay(node, tuple(code[node.start :]))
             elif isinstance(node, Operation):
@@ -258,9 +269,14 @@ class _Lowering:
 
     def _own(self, element: Element, owner: str) -> str:
         own = self.model.elements.get(element.name)
-        if own is not element and (own is None or not own.model.copy_of(element.model)):
+        if own is None or (own is not element and not own.model.copy_of(element.model)):
             known = nearest(element.name, self.model.elements)
             raise UnknownElement(user=repr(owner), name=element.name, suggestion=known)
+        if own.arrayed and not own.defined_alone:
+            raise ModelError(
+                f"The equation of {owner!r} uses the array {own.name!r} as a single value; name one of its "
+                f"cells, {own.cell_names()}, or set up arrays before the equations that use them."
+            )
         return element.name
 
     def _note_points(self, points: str | Points, owner: str) -> None:
@@ -272,6 +288,15 @@ class _Lowering:
             raise ModelError(
                 f"In the equation of {owner!r}, {what} belongs to another model, {model.name!r}."
             )
+
+
+def _handed_over(operand: Expression, owner: str) -> list[Expression | Instruction]:
+    """Return the parts of a function's argument: of an array its cells, and what makes a list of them."""
+    spread = Spread(operand, f"the equation of {owner!r}")
+    if not spread.shape.axes:
+        return [operand]
+    cells = [cell for _, cell in spread.cells()]
+    return [*cells, Instruction("array", len(cells), as_text(spread.shape))]
 
 
 class _DelayEnd(NamedTuple):

@@ -11,6 +11,7 @@ from statistics import NormalDist
 from perdure.engines.system_dynamics.compiling import distributions, vectors, vensim
 from perdure.engines.system_dynamics.compiling.formulas import FORMULAS
 from perdure.engines.system_dynamics.compiling.memories import MEMORIES
+from perdure.engines.system_dynamics.compiling.summaries import SUMMARIES
 
 __all__ = ["NAMESPACE", "FixedDelay", "ReadsItself", "VariableDelay", "delay_steps"]
 
@@ -304,5 +305,6 @@ NAMESPACE: dict[str, object] = {
     **vensim.FUNCTIONS,
     **FORMULAS,
     **{f"{kind}_{name}": call for kind, each in MEMORIES.items() for name, call in each.calls.items()},
+    **SUMMARIES,
 }
 """The names that compiled equations can use."""

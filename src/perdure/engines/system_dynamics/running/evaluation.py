@@ -10,7 +10,7 @@ from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.running.simulation import ModelSimulation, Simulated
 from perdure.errors import EvaluationFailed
 
-__all__ = ["table_of", "value_at", "window_of"]
+__all__ = ["table_of", "value_at", "windows_of"]
 
 
 def value_at(model: Simulated, specs: RunSpecs, name: str, t: float) -> float:
@@ -22,13 +22,16 @@ def value_at(model: Simulated, specs: RunSpecs, name: str, t: float) -> float:
     return value
 
 
-def window_of(model: Simulated, specs: RunSpecs, name: str, shown: RunSpecs) -> dict[float, float]:
-    """Return time → value at the times of `shown`; each value is that of the nearest grid point."""
+def windows_of(
+    model: Simulated, specs: RunSpecs, names: Sequence[str], shown: RunSpecs
+) -> list[dict[float, float]]:
+    """Return time → value of each element at the times of `shown`; each is that of the nearest grid point."""
     if shown.starttime < specs.starttime:
-        raise _before_the_start(name, shown.starttime, specs)
-    _, (values,) = ModelSimulation(model, specs, [name]).run()
-    places, times = shown.decimals, map(shown.time, range(shown.answers))
-    return {round(t, places): values[min(round((t - specs.starttime) / specs.dt), specs.last)] for t in times}
+        raise _before_the_start(names[0], shown.starttime, specs)
+    _, columns = ModelSimulation(model, specs, names).run()
+    places, times = shown.decimals, [shown.time(n) for n in range(shown.answers)]
+    points = [min(round((t - specs.starttime) / specs.dt), specs.last) for t in times]
+    return [{round(t, places): values[n] for t, n in zip(times, points, strict=True)} for values in columns]
 
 
 def table_of(model: Simulated, specs: RunSpecs, names: Sequence[str]) -> Any:

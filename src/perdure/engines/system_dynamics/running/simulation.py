@@ -28,6 +28,7 @@ from perdure.engines.system_dynamics.compiling.runtime import (
 )
 from perdure.engines.system_dynamics.points import Points, Table, as_lists, point_table
 from perdure.engines.system_dynamics.running.answers import Answers
+from perdure.engines.system_dynamics.shapes import Shape, array_maker
 from perdure.engines.system_dynamics.user_functions import FunctionFailed, ModelView, wrapped
 from perdure.errors import EngineFinished, EvaluationFailed, PerdureError
 
@@ -127,7 +128,9 @@ class ModelSimulation:
         self._functions = [
             self._answers.ask(name, call) if name in program.impure else call for name, call in called.items()
         ]
-        self._own = [point_table(points, kind) for points, kind in self.compiled.own_points]
+        self._own = [
+            array_maker(part) if isinstance(part, Shape) else point_table(*part) for part in self.compiled.own
+        ]
         self._bound: dict[str, Callable[..., Any]] = {}
         self._failure: PerdureError | None = None
         self._last, self._multiple = specs.last, specs.multiple
