@@ -1,7 +1,7 @@
 """Whichever of several machines dies or freezes, nothing acknowledged is lost, doubled or has other numbers.
 
 Two API processes, two workers, PostgreSQL behind pgbouncer, and Redis serve sessions, tasks and experiments.
-``make crash KILLS=n`` strikes as often as one likes; it takes too long to be a part of ``make test``.
+``make crash KILLS=n`` strikes as often as one likes.
 """
 
 import asyncio
@@ -11,13 +11,15 @@ import random
 import sys
 import time
 import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.drawing import files_of, outcome
-from tests.support.endless_sessions import new_session, random_step, uninterrupted
+from tests.support.endless_sessions import new_session, random_step, undisturbed_sessions, uninterrupted
 from tests.support.experiment_runs import ended, made, put, send
 from tests.support.machines import Machines, Victim, machines
 from tests.support.served import served
@@ -28,39 +30,74 @@ CLIENTS = 8
 SESSIONS = 200
 TASKS = 50
 EXPERIMENTS = 6
+LEAST = 4  # tasks and experiments that wait or run until the last strike
 EXAMPLE = "pendulum"
+SEEDS = 2  # of the experiments, so that each has its undisturbed run computed once
 SECONDS = 3.0  # of simulated time
 NUMBERS = 40  # which a task adds, with a savepoint after each
-BETWEEN_STRIKES = 60  # acknowledged requests
+BETWEEN_STRIKES = 120  # acknowledged requests
 WAIT = 240.0  # seconds
+KINDS = ("task", "experiment")
+LOOK = 0.25  # seconds between two looks at what the runs have come to
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"),
-    pytest.mark.skipif("CRASH_KILLS" not in os.environ, reason="`make crash` runs it"),
-]
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"
+)
 
 
 class Load:
     """Clients of a deployment, and what they were answered.
 
+    The clients create all runs, then step random sessions, until all has been struck.
+
     Attributes
     ----------
+    seeds
+        The seed of each session.
     acknowledged
         Results of each step of each session.
+    tasks
+        The numbers that each task adds.
+    experiments
+        The seed of each experiment.
+    ended
+        The tasks and experiments that are final.
     still
-        The longest time in seconds that a request of each kind took, with all repetitions.
+        The longest time in seconds that a request of each kind took, with all repetitions; and that a task or
+        an experiment made no progress since its first attempt.
     """
 
     def __init__(self, there: Machines, http: httpx.AsyncClient) -> None:
-        self.acknowledged: dict[str, dict[int, Any]] = {}
         self.seeds: dict[str, int] = {}
-        self.tasks: dict[str, list[int]] = {}  # what each adds
-        self.experiments: dict[str, int] = {}  # the seed of each
+        self.acknowledged: dict[str, dict[int, Any]] = {}
+        self.tasks: dict[str, list[int]] = {}
+        self.experiments: dict[str, int] = {}
+        self.ended: dict[str, dict[str, Any]] = {}
         self.still: dict[str, float] = {}
-        self.over = False
         self._there, self._http = there, http
+        self._chance = random.Random()
+        self._struck = False  # by all that is to be
+        self._created = 0
+        self._wanted: deque[Callable[[], Awaitable[None]]] = deque()  # runs to be created
+        kinds = [self._experiment] * EXPERIMENTS + [self._task] * TASKS + [self._session] * SESSIONS
+        self._chance.shuffle(kinds)
+        self._wanted.extend(kinds)
+        self._followed = EXPERIMENTS + TASKS  # tasks and experiments, with those to be created
         self._count = 0
         self._counted = asyncio.Condition()
+
+    async def run(self, victims: list[Victim]) -> None:
+        """Strike under the load; return when all tasks and experiments are final."""
+        headers = {"Content-Type": "application/zip"}
+        zipped = zip_of(files_of(EXAMPLE, SECONDS, 0.5))
+        parameters = {"name": EXAMPLE}
+        await self.ask("POST", "/experiments", "look", params=parameters, content=zipped, headers=headers)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CLIENTS):
+                group.create_task(self._work())
+            group.create_task(self._strike(victims))
+            group.create_task(self._follow())
+        await asyncio.gather(*map(self._step, self.seeds))  # all of them are still there
 
     async def ask(self, method: str, path: str, what: str, **given: Any) -> Any:
         """Ask with one key until there is an answer, at any server, as often as it takes."""
@@ -78,72 +115,104 @@ class Load:
                 break
             await asyncio.sleep(0.1)
         assert response.is_success, f"{response.status_code} {response.text}"
-        self.still[what] = max(self.still.get(what, 0.0), time.monotonic() - begun)
+        self._stood_still(what, begun)
         return response.json()
 
-    async def create(self) -> None:
-        """Create all runs; experiments and tasks start at once."""
-        zipped = zip_of(files_of(EXAMPLE, SECONDS, 0.5))
-        parameters, headers = {"name": EXAMPLE}, {"Content-Type": "application/zip"}
-        await self.ask(
-            "POST", "/experiments", "experiment", params=parameters, content=zipped, headers=headers
-        )
-        for seed in range(EXPERIMENTS):
-            body: dict[str, Any] = {"kind": "experiment", "experiment": EXAMPLE, "seed": seed}
-            run = await self.ask("POST", "/runs", "creation", json=body)
-            self.experiments[run["id"]] = seed
-            await self.ask("PUT", f"/runs/{run['id']}/state", "creation", json={"state": "started"})
-        for seed in range(SESSIONS):
-            body = new_session(seed)
-            run = await self.ask("POST", "/runs", "creation", json=body)
-            self.seeds[run["id"]], self.acknowledged[run["id"]] = seed, {}
-        for seed in range(TASKS):
-            numbers = random.Random(seed).choices(range(10**6), k=NUMBERS)
-            body = {"kind": "task", "task": "add", "input": {"numbers": numbers}}
-            run = await self.ask("POST", "/runs", "creation", json=body)
-            self.tasks[run["id"]] = numbers
+    async def logs(self) -> dict[str, list[Any]]:
+        """Read the whole logs of all sessions."""
+        return dict(zip(self.seeds, await asyncio.gather(*map(self._log, self.seeds)), strict=True))
 
-    async def step(self) -> None:
-        """Step random sessions, now and then with new constants or points, or several steps at once."""
-        chance = random.Random()
-        while not self.over:
-            run_id = chance.choice(list(self.seeds))
-            body = random_step(chance)
-            answer = await self.ask("POST", f"/runs/{run_id}/steps", "step", json=body)
-            assert len(answer["steps"]) == body.get("steps", 1)
-            known = self.acknowledged[run_id]
-            for step in answer["steps"]:
-                assert step["step"] not in known, "a step was acknowledged to two requests"
-                known[step["step"]] = step["results"]
+    async def count(self, kind: str) -> int:
+        """Return how many runs of a kind there are."""
+        query = {"kind": kind, "limit": 1, "total": "true"}
+        total: int = (await self.ask("GET", "/runs", "look", params=query))["total"]
+        return total
+
+    async def _work(self) -> None:
+        while self._wanted or not self._struck:
+            steps = self.seeds and not self._struck and self._chance.random() < 0.5
+            if self._wanted and not steps:
+                await self._wanted.popleft()()
+            else:
+                await self._step(self._chance.choice(list(self.seeds)))
             async with self._counted:
                 self._count += 1
                 self._counted.notify_all()
 
-    async def strike(self, victims: list[Victim]) -> None:
+    async def _session(self) -> None:
+        seed = self._number()
+        run = await self.ask("POST", "/runs", "creation", json=new_session(seed))
+        self.seeds[run["id"]], self.acknowledged[run["id"]] = seed, {}
+
+    async def _task(self) -> None:
+        numbers = self._chance.choices(range(10**6), k=NUMBERS)
+        body = {"kind": "task", "task": "add", "input": {"numbers": numbers}}
+        run = await self.ask("POST", "/runs", "creation", json=body)
+        self.tasks[run["id"]] = numbers
+
+    async def _experiment(self) -> None:
+        seed = self._number() % SEEDS
+        body = {"kind": "experiment", "experiment": EXAMPLE, "seed": seed}
+        run = await self.ask("POST", "/runs", "initialization", json=body)
+        self.experiments[run["id"]] = seed
+        await self.ask("PUT", f"/runs/{run['id']}/state", "start", json={"state": "started"})
+
+    def _number(self) -> int:
+        self._created += 1
+        return self._created
+
+    async def _step(self, run_id: str) -> None:
+        """Step a session, now and then with new constants or points, or several steps at once."""
+        body = random_step(self._chance)
+        answer = await self.ask("POST", f"/runs/{run_id}/steps", "step", json=body)
+        assert len(answer["steps"]) == body.get("steps", 1)
+        known = self.acknowledged[run_id]
+        for step in answer["steps"]:
+            assert step["step"] not in known, "a step was acknowledged to two requests"
+            known[step["step"]] = step["results"]
+
+    async def _strike(self, victims: list[Victim]) -> None:
         """Strike one after the other, each after some more acknowledgements."""
-        chance = random.Random()
         for victim in victims:
-            target = self._count + chance.randint(1, BETWEEN_STRIKES)
-            async with self._counted:
-                await self._counted.wait_for(lambda target=target: self._count >= target)
-            await asyncio.to_thread(self._there.strike, victim)
+            struck = False
+            while not struck:
+                target = self._count + self._chance.randint(1, BETWEEN_STRIKES)
+                async with self._counted:
+                    await self._counted.wait_for(lambda target=target: self._count >= target)
+                struck = await asyncio.to_thread(self._there.strike, victim)
+        self._struck = True
 
-    async def finish(self, run_id: str, what: str) -> dict[str, Any]:
-        """Wait until a run is final; return it."""
-        position, since = None, time.monotonic()
-        while True:
-            run: dict[str, Any] = await self.ask("GET", f"/runs/{run_id}", "look")
-            if run["outcome"] is not None:
-                return run
-            if (now := (run["attempt"], run["progress"])) != position:
-                position, since = now, time.monotonic()
-            elif run["attempt"]:  # it doesn't wait for its turn
-                self.still[what] = max(self.still.get(what, 0.0), time.monotonic() - since)
-                assert time.monotonic() - since < WAIT, f"{what} {run_id} stands still: {run}"
-            await asyncio.sleep(0.25)
+    async def _follow(self) -> None:
+        """Look at tasks and experiments until all are final; until the last strike, always have some."""
+        seen: dict[str, tuple[Any, float]] = {}  # what each has come to, and since when
+        while not self._struck or len(self.ended) < self._followed:
+            known = [run_id for run_id in (*self.tasks, *self.experiments) if run_id not in self.ended]
+            unfinished = {run["id"]: run for kind in KINDS for run in await self._unfinished(kind)}
+            for run_id, run in unfinished.items():
+                position = run["state"], run["attempt"], run["progress"]
+                before, since = seen.get(run_id, (None, 0.0))
+                if position != before:
+                    seen[run_id] = position, time.monotonic()
+                elif run["attempt"]:  # it doesn't wait for its turn
+                    self._stood_still(run["kind"], since)
+                    assert time.monotonic() - since < WAIT, f"it stands still: {run}"
+            for run_id in known:
+                if run_id not in unfinished:
+                    self.ended[run_id] = await self.ask("GET", f"/runs/{run_id}", "look")
+            if not self._struck and len(unfinished) + len(self._wanted) < LEAST:
+                self._wanted.append(self._chance.choice([self._task, self._experiment]))
+                self._followed += 1
+            await asyncio.sleep(LOOK)
 
-    async def log(self, run_id: str) -> list[Any]:
-        """Read the whole log of a session."""
+    async def _unfinished(self, kind: str) -> list[dict[str, Any]]:
+        query = {"kind": kind, "state": "created,paused,started", "limit": 1000}
+        runs: list[dict[str, Any]] = (await self.ask("GET", "/runs", "look", params=query))["runs"]
+        return runs
+
+    def _stood_still(self, what: str, since: float) -> None:
+        self.still[what] = max(self.still.get(what, 0.0), time.monotonic() - since)
+
+    async def _log(self, run_id: str) -> list[Any]:
         steps: list[Any] = []
         while True:
             query = {"after": len(steps), "limit": 1000}
@@ -156,12 +225,23 @@ class Load:
 def undisturbed(folder: Path) -> dict[int, dict[str, Any]]:
     """Return what the experiments come to on one machine where nothing dies, by their seeds."""
     folder.mkdir()
-    with served(folder, max_simulations=EXPERIMENTS) as server, server.client() as client:
+    with served(folder) as server, server.client() as client:
         send(client, EXAMPLE, files_of(EXAMPLE, SECONDS, 0.5))
-        runs = {seed: made(client, EXAMPLE, seed=seed)["id"] for seed in range(EXPERIMENTS)}
+        runs = {seed: made(client, EXAMPLE, seed=seed)["id"] for seed in range(SEEDS)}
         for run_id in runs.values():
             put(client, run_id, "started")
         return {seed: outcome(client, ended(client, run_id)) for seed, run_id in runs.items()}
+
+
+async def check_sessions(load: Load, logs: dict[str, list[Any]]) -> None:
+    """Check that sessions took the acknowledged steps and no others, with the undisturbed answers."""
+    with undisturbed_sessions() as sessions:
+        for run_id, log in logs.items():
+            # Every request was repeated until it was acknowledged: the log holds nothing else.
+            assert [step["step"] for step in log] == list(range(1, len(log) + 1))
+            assert load.acknowledged[run_id] == {step["step"]: step["results"] for step in log}
+            answers = await uninterrupted(sessions, load.seeds[run_id], log)
+            assert json.dumps([step["results"] for step in log]) == json.dumps(answers)
 
 
 def test_whatever_machine_dies_nothing_is_lost_or_doubled_and_all_numbers_are_the_undisturbed_ones(
@@ -171,45 +251,33 @@ def test_whatever_machine_dies_nothing_is_lost_or_doubled_and_all_numbers_are_th
     victims = [victim for _ in range(0, KILLS, len(Victim)) for victim in Victim][:KILLS]
     random.Random().shuffle(victims)
 
-    async def work(there: Machines) -> Load:
-        limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(timeout=30.0, limits=limits) as http:
+    async def work(there: Machines) -> tuple[Load, dict[str, list[Any]]]:
+        limits = httpx.Limits(max_connections=CLIENTS + 1)
+        async with httpx.AsyncClient(timeout=WAIT, limits=limits) as http:
             load = Load(there, http)
-            await load.create()
-            async with asyncio.TaskGroup() as stepping:
-                for _ in range(CLIENTS):
-                    stepping.create_task(load.step())
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(load.strike(victims))
-                    following = [
-                        group.create_task(load.finish(run_id, what))
-                        for what, runs in (("task", load.tasks), ("experiment", load.experiments))
-                        for run_id in runs
-                    ]
-                load.over = True
-            runs = {run["id"]: run for run in (task.result() for task in following)}
+            await load.run(victims)
+            for kind, runs in (
+                ("session", load.seeds),
+                ("task", load.tasks),
+                ("experiment", load.experiments),
+            ):
+                assert await load.count(kind) == len(runs), "a run was created twice"
             for run_id, numbers in load.tasks.items():
-                assert runs[run_id]["outcome"] == "succeeded", runs[run_id]
+                assert load.ended[run_id]["outcome"] == "succeeded", load.ended[run_id]
                 result = await load.ask("GET", f"/runs/{run_id}/result", "look")
                 assert result["result"]["total"] == sum(numbers)
-            for run_id, seed in load.seeds.items():
-                log = await load.log(run_id)
-                # Every request was repeated until it was acknowledged: the log holds nothing else.
-                assert [step["step"] for step in log] == list(range(1, len(log) + 1))
-                assert load.acknowledged[run_id] == {step["step"]: step["results"] for step in log}
-                answers = await uninterrupted(seed, log)
-                assert json.dumps([step["results"] for step in log]) == json.dumps(answers)
-        with httpx.Client(base_url=there.url(), timeout=WAIT) as client:
-            for run_id, seed in load.experiments.items():
-                assert outcome(client, runs[run_id]) == expected[seed]
-        return load
+            with httpx.Client(base_url=there.url(), timeout=WAIT) as client:
+                for run_id, seed in load.experiments.items():
+                    found = await asyncio.to_thread(outcome, client, load.ended[run_id])
+                    assert found == expected[seed]
+            return load, await load.logs()
 
     with machines(tmp_path, "tests.support.models:endless", "tests.support.small_tasks:ADD") as there:
-        load = asyncio.run(work(there))
-        happened = ", ".join(there.happened)
-    steps = sum(len(known) for known in load.acknowledged.values())
+        load, logs = asyncio.run(work(there))
+    asyncio.run(check_sessions(load, logs))
+    steps = sum(map(len, logs.values()))
     still = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in load.still.items())
     print(
-        f"\n{happened}: {steps} steps, {TASKS} tasks, {EXPERIMENTS} experiments: 0 lost, 0 doubled, all "
-        f"bit-identical; longest wait: {still}"
+        f"\n{', '.join(there.happened)}: {SESSIONS} sessions, {steps} steps, {len(load.tasks)} tasks, "
+        f"{len(load.experiments)} experiments: 0 lost, 0 doubled, all bit-identical; longest wait: {still}"
     )

@@ -1,6 +1,8 @@
 """Sessions that no test comes to the end of: what clients ask of them, and what they answer undisturbed."""
 
 import random
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from tests.support.models import endless
@@ -36,9 +38,15 @@ def random_step(chance: random.Random) -> dict[str, Any]:
     return body
 
 
-async def uninterrupted(seed: int, log: list[Any]) -> list[Any]:
-    """Return what a session answers that gets the same settings and is never interrupted."""
-    sessions = Sessions(MemoryStore(), endless(), Settings(), Metrics())
+@contextmanager
+def undisturbed_sessions() -> Iterator[Sessions]:
+    """Yield the driver of sessions in this process, whose store is in memory."""
+    with closing(MemoryStore()) as store:
+        yield Sessions(store, endless(), Settings(), Metrics())
+
+
+async def uninterrupted(sessions: Sessions, seed: int, log: list[Any]) -> list[Any]:
+    """Return what a session answers that gets the settings of a log and is never interrupted."""
     run = (await sessions.create("me", NewSession(scenarios=SCENARIOS, outputs=OUTPUTS, seed=seed))).run
     answers = []
     for step in log:

@@ -95,11 +95,10 @@ class Machines:
         """Return the address of an API process, chosen as a balancer does."""
         return str(self._chance.choice(self._ours(Victim.API)).url)
 
-    def strike(self, victim: Victim) -> None:
-        """Kill or freeze something, and put it right again."""
+    def strike(self, victim: Victim) -> bool:
+        """Kill or freeze something, and put it right again; return whether it was there."""
         if victim is Victim.CHILD:
-            self._kill_child()
-            return
+            return self._kill_child()
         member, kills = self._chance.choice(self._members[victim]), self._chance.random() < 0.6
         self.happened.append(f"{victim} {'killed' if kills else 'frozen'}")
         if kills:
@@ -110,8 +109,9 @@ class Machines:
             member.freeze()
             time.sleep(self._chance.uniform(*FROZEN))
             member.thaw()
+        return True
 
-    def _kill_child(self) -> None:
+    def _kill_child(self) -> bool:
         workers = self._ours(Victim.WORKER)
         children = {
             pid: line.split()[-1]
@@ -126,6 +126,7 @@ class Machines:
                 os.kill(pid, signal.SIGKILL)
             self._deaths[run] = self._deaths.get(run, 0) + 1
             self.happened.append("child killed")
+        return bool(chosen)
 
     def _ours(self, victim: Victim) -> list[Server | Worker]:
         return [member.running for member in self._members[victim] if isinstance(member, Supervised)]

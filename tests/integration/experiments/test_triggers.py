@@ -10,11 +10,12 @@ import pytest
 from perdure.artifacts import Artifacts
 from perdure.dialects.nrp.router import NRP
 from perdure.drivers.experiments import experiments
+from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.errors import TriggerOverruled, TriggerRefused
 from perdure.lifecycle import DesiredState, Outcome, RunStatus
-from perdure.run import Change, Execution, Run
+from perdure.run import Change, Execution, Key, Run
 from perdure.settings import Settings
 from perdure.stores.commands import ChangeRun, CreateRun, SetDesiredState
 from perdure.stores.memory import MemoryStore
@@ -182,3 +183,23 @@ async def test_nobody_waits_for_what_another_has_replaced(
     for wish, came_of_it in zip(wishes, answers, strict=True):
         assert set(came_of_it) <= {wish, "trigger_refused", "trigger_overruled"}
         assert wish in came_of_it
+
+
+async def test_a_repeated_creation_waits_as_the_first_request_did(
+    driver: Experiments, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, now = Key("once", b"body"), time.time()
+    run = Run(id="made", kind=KIND, owner="ada", spec=b"", created=now, updated=now)
+    execution = Execution(run_id="made", kind=KIND, owner="ada", desired=DesiredState.PAUSED)
+    store.submit(CreateRun(run, key=key, execution=execution)).result()
+    find = store.run_by_key
+
+    def find_and_bring(owner: str, key: Key) -> Run | None:
+        """Return the run as it is found, and initialize it then."""
+        found = find(owner, key)
+        store.submit(ChangeRun("made", run.version, Change(state=RunStatus.PAUSED))).result()
+        return found
+
+    monkeypatch.setattr(store, "run_by_key", find_and_bring)
+    created = await driver.make("ada", NewExperiment(experiment="pendulum"), key)
+    assert (created.replayed, created.run.state) == (True, RunStatus.PAUSED)

@@ -79,6 +79,7 @@ __all__ = ["KIND", "Experiments"]
 KIND: Final = "experiment"
 SWEEPING = 900.0  # seconds between two sweeps of the storage
 PATIENCE = 60.0  # seconds for which a caller is made to wait for a state; it is brought about all the same
+INITIALIZED = frozenset(RunStatus) - {RunStatus.CREATED}
 
 
 class Experiments:
@@ -312,7 +313,7 @@ class Experiments:
         if key is not None:
             made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
             if made is not None:
-                return Created(made, replayed=True)
+                return await self._made_before(made)
         await self._threads.read(partial(self._check_slots, owner))
         created = None
         try:
@@ -322,13 +323,17 @@ class Experiments:
             if created is None or created.replayed:
                 await self._threads.compute(lambda: self._folders.forget(run_id, owner, experiment))
         if created.replayed:
-            return created
+            return await self._made_before(created.run)
         self._results.watch(run_id)
         with self._feed.subscribe(run_id) as changes:
             await keep_trace(self._store, run_id)
             await self._executor.submit(run_id)
-            run = await self._until(changes, run_id, frozenset(RunStatus) - {RunStatus.CREATED})
-        return Created(run)
+            return Created(await self._until(changes, run_id, INITIALIZED))
+
+    async def _made_before(self, run: Run) -> Created:
+        """Answer the repetition of a creation, whose first request may still wait or have been cut off."""
+        with self._feed.subscribe(run.id) as changes:
+            return Created(await self._until(changes, run.id, INITIALIZED), replayed=True)
 
     def _check_allowed(self) -> None:
         if not self.allowed:
