@@ -8,7 +8,8 @@ PerdureError
 │   │   ├── MissingEquation
 │   │   ├── CircularDefinition
 │   │   ├── PastRead
-│   │   └── ImpureFunction      a function reads a clock, a file or the like
+│   │   ├── ImpureFunction      a function reads a clock, a file or the like
+│   │   └── UnservableModel     a model's file holds what can't be served
 │   ├── AsgiOnly                what is for Flask or WSGI was tried on a BptkServer
 │   ├── Unsupported             agents and XMILE, which come later
 │   ├── InvalidRunSpecs
@@ -192,6 +193,7 @@ from perdure.errors.invalid_models import (
     ModelError,
     PastRead,
     UnknownElement,
+    UnservableModel,
     Unsupported,
 )
 from perdure.errors.invalid_networks import (
@@ -334,7 +336,8 @@ __all__ = [
     "StoreUnavailable",
     "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
     "TokensMissing", "TooMany", "TooManyScenes", "TriggerOverruled", "TriggerRefused", "Unavailable",
-    "UnknownElement", "UnknownEntity", "UnknownStore", "Unsupported", "UpgradeRefused", "UploadFailed",
+    "UnknownElement", "UnknownEntity", "UnknownStore", "UnservableModel", "Unsupported",
+    "UpgradeRefused", "UploadFailed",
     "UserIdsExhausted", "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "message_of",
     "nearest", "suggest", "with_article", "writable",
 ]  # fmt: skip

@@ -41,6 +41,10 @@ class Unsupported(Invalid, AttributeError):
     are."""
 
 
+class UnservableModel(ModelError):
+    """The model {name!r} can't be served: {problems}"""
+
+
 class InvalidRunSpecs(Invalid):
     """The run specs of {name!r} are wrong: {reason}."""
 

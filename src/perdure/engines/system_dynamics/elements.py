@@ -43,9 +43,14 @@ class Element(Variable):
         ``"stock"``, ``"flow"``, ``"biflow"``, ``"converter"`` or ``"constant"``.
     shape
         The axes of an array; none for a single value.
+    units, documentation
+        What a file says of it; neither changes a run.
     """
 
-    __slots__ = ("_array_equation", "_equation", "_initial_value", "_set_up", "model", "name", "shape")
+    __slots__ = (
+        "_array_equation", "_equation", "_initial_value", "_set_up", "documentation", "model", "name",
+        "shape", "units",
+    )  # fmt: skip
     kind: Kind
 
     def __init__(self, model: AnyModel, name: str) -> None:
@@ -56,6 +61,8 @@ class Element(Variable):
         self.shape: Shape = SCALAR
         self._array_equation: Operand | None = None
         self._set_up = False  # as an array, rather than by the equation
+        self.units = ""
+        self.documentation = ""
 
     @property
     def initial_value(self) -> Operand:
@@ -337,8 +344,22 @@ class Element(Variable):
 class Stock(Element):
     """A level: it starts at its initial value and integrates its net flow over time."""
 
-    __slots__ = ()
+    __slots__ = ("_non_negative",)
     kind: Kind = "stock"
+
+    def __init__(self, model: AnyModel, name: str) -> None:
+        super().__init__(model, name)
+        self._non_negative = False
+
+    @property
+    def non_negative(self) -> bool:
+        """Whether the stock stays at zero where its net flow would take it below."""
+        return self._non_negative
+
+    @non_negative.setter
+    def non_negative(self, non_negative: bool) -> None:
+        self._non_negative = bool(non_negative)
+        self.model.changed()
 
     @property
     def defined(self) -> bool:

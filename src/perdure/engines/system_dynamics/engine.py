@@ -67,9 +67,10 @@ class SystemDynamicsEngine:
         ----------
         config
             All optional: ``starttime``, ``stoptime``, ``dt`` (the model's), ``timestep`` from one output to
-            the next, a multiple of dt (dt), ``method`` ``"euler"`` or ``"rk4"`` (Euler), ``outputs``, names
-            of elements (all), ``constants`` and ``points``, overrides as in `step`, ``seed``, an integer of
-            up to 64 bits (0), and ``stream``, a string that gives each scenario random draws of its own ("").
+            the next, a multiple of dt (dt), ``method`` ``"euler"`` or ``"rk4"`` (the model's), ``outputs``,
+            names of elements (all), ``constants`` and ``points``, overrides as in `step`, ``seed``, an
+            integer of up to 64 bits (0), and ``stream``, a string that gives each scenario random draws of
+            its own ("").
 
         Raises
         ------
@@ -274,7 +275,7 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
         stoptime=config.get("stoptime", model.stoptime),
         dt=config.get("dt", model.dt),
         timestep=config.get("timestep"),
-        method=config.get("method", "euler"),
+        method=config.get("method", model.method),
         name=model.name,
     )
     outputs = config.get("outputs", model.outputs)

@@ -289,13 +289,15 @@ class Hidden(Expression):
 
     `expression` is the net flow of a ``stock``, the value of a ``converter``; it may read the variable
     itself with a `Reference`. `initial` is the value at the start; a converter has one where its value must
-    be known before those that its expression reads.
+    be known before those that its expression reads. `beside` are hidden variables that these expressions
+    read by their names.
     """
 
     name: str
     kind: str
     expression: Expression
     initial: Expression | None = None
+    beside: tuple["Hidden", ...] = ()
 
 
 @dataclass(frozen=True, eq=False, slots=True)

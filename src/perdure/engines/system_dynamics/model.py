@@ -9,8 +9,9 @@ from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import replace
 from functools import wraps
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.attributes import attributes_of
@@ -27,8 +28,13 @@ from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, Invalid, ModelError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from perdure.engines.system_dynamics.sources.loading import Reader
+    from perdure.engines.system_dynamics.sources.names import NamingStyle
 
 __all__ = ["Model"]
 
@@ -54,6 +60,11 @@ class Model(ModelElements):
     ----------
     points
         Graphical functions by name, each a list of [x, y], for `sd.lookup`. They can be overridden in a run.
+    method
+        ``"euler"`` or ``"rk4"``: how runs integrate unless they say otherwise.
+    save_every, pause, time_units
+        What a file says of the time between two results and between two pauses, and of the unit of time;
+        None and an empty text where it says nothing.
     upgrade
         A function ``(state, former_hash) -> state``, or None. It converts the state of a session that began
         with the model whose fingerprint is `former_hash`. It is not part of the fingerprint.
@@ -88,6 +99,10 @@ class Model(ModelElements):
         self.starttime = starttime
         self.stoptime = stoptime
         self.dt = dt
+        self.method: Literal["euler", "rk4"] = "euler"
+        self.save_every: float | None = None
+        self.pause: float | None = None
+        self.time_units = ""
         self._functions: dict[str, Callable[..., Any]] = {}
         self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
@@ -128,6 +143,43 @@ class Model(ModelElements):
         if not self._instantiated:
             self._instantiated = True
             self.instantiate_model()
+
+    # Files --------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_xmile(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":
+        """Return the model of an XMILE file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        naming
+            ``"file"`` keeps the names that the file writes; ``"bptk"`` makes those of BPTK-Py, in camel case.
+            A cell is ``name[element,element]``, a variable of a module ``module.name``.
+
+        Raises
+        ------
+        InvalidScenario
+            If the file can't be read.
+        UnservableModel
+            If it holds what can't be served; the error lists all with line and element.
+        """
+        from perdure.engines.system_dynamics.sources.loading import read_xmile
+
+        return cls._from_file(Path(path), read_xmile, naming)
+
+    @classmethod
+    def _from_file(cls, path: Path, read: "Reader", naming: "NamingStyle") -> "Self":
+        from perdure.engines.system_dynamics.sources.loading import load_into
+
+        model = cls()
+        form, times = load_into(model, path, read, naming)
+        model.name = form.name
+        model.run_specs(times.start, times.stop, times.dt)
+        model.method, model.time_units = times.method, times.units
+        model.save_every, model.pause = times.save_every, times.pause
+        return model
 
     # Defining -----------------------------------------------------------------------------------------------
 
@@ -259,7 +311,7 @@ class Model(ModelElements):
         """
         refuse_past_read(name)
         self.known(name, "A request")
-        specs = RunSpecs(self.starttime, max(self.stoptime, t), self.dt, name=self.name)
+        specs = RunSpecs(self.starttime, max(self.stoptime, t), self.dt, method=self.method, name=self.name)
         return value_at(self, specs, name, t)
 
     def windows(
@@ -291,7 +343,8 @@ class Model(ModelElements):
             self.dt if dt is None else dt,
             name=self.name,
         )
-        specs = RunSpecs(self.starttime, max(self.starttime, shown.stoptime), self.dt, name=self.name)
+        stop = max(self.starttime, shown.stoptime)
+        specs = RunSpecs(self.starttime, stop, self.dt, method=self.method, name=self.name)
         return windows_of(self, specs, names, shown)
 
     def plot_lookup(
@@ -367,7 +420,7 @@ class Model(ModelElements):
         for name in names:
             self.known(name, "A request")
             refuse_past_read(name)
-        specs = RunSpecs(self.starttime, self.stoptime, self.dt, name=self.name)
+        specs = RunSpecs(self.starttime, self.stoptime, self.dt, method=self.method, name=self.name)
         return table_of(self, specs, names)
 
     def frozen(self) -> "Model":

@@ -302,6 +302,7 @@ class Compiled:
         if self.method == "euler":
             for name, local, rate in self._rates(out):
                 out.line(f"{local} = {local} + {dt} * {rate}", name)
+                self._write_floor(out, name)
             return
         start = "start" if fast else "t0"
         names = list(self._stock_names.items())
@@ -328,6 +329,12 @@ class Compiled:
         for name, local in names:
             slopes = f"r1{local} + 2.0 * r2{local} + 2.0 * r3{local} + r4{local}"
             out.line(f"{local} = a{local} + {dt} / 6.0 * ({slopes})", name)
+            self._write_floor(out, name)
+
+    def _write_floor(self, out: "_Writer", name: str) -> None:
+        if name in self.program.floors:
+            local = self._stock_names[name]
+            out.line(f"if {local} < 0.0: {local} = 0.0", name)
 
     def _rates(self, out: "_Writer") -> list[tuple[str, str, str]]:
         """Return each stock's net flow, computed beforehand if it reads stocks that may change before it."""

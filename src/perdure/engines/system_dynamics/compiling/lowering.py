@@ -115,6 +115,7 @@ def lower(model: ModelElements, functions: Mapping[str, UserFunction], impure: f
         missing=missing,
         missing_tables=lowering.missing_tables,
         memories=lowering.memories,
+        floors=frozenset(name for name, stock in model.stocks.items() if stock.non_negative),
     )
 
 
@@ -226,11 +227,12 @@ class _Lowering:
 
     def _enter(self, node: Hidden, owner: str) -> None:
         """Enter a hidden variable into the program, once however often it is read."""
-        if node.name not in self.hidden:
-            self.hidden.add(node.name)
-            self.pending.append((node.name, node.kind, owner, node.expression))
-            if node.initial is not None:
-                self.add_initial(node.name, owner, node.initial)
+        for each in (node, *node.beside):
+            if each.name not in self.hidden:
+                self.hidden.add(each.name)
+                self.pending.append((each.name, each.kind, owner, each.expression))
+                if each.initial is not None:
+                    self.add_initial(each.name, owner, each.initial)
 
     def _remember(self, memory: Memory, owner: str) -> None:
         """Enter a memory into the program, once however often it is read."""

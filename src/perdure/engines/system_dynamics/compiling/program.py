@@ -99,6 +99,7 @@ class Program:
     """A model's meaning.
 
     `constants` are the elements that may be overridden: constants, and converters that are a bare number.
+    `floors` are the stocks that don't fall below zero.
     `missing` are the elements without an equation, `missing_tables` the tables without points that lookups
     read, each with the element that reads it and a suggestion. `compiled` is a cache of the compiler, `parts`
     one of `gaps`.
@@ -115,6 +116,7 @@ class Program:
     missing: frozenset[str] = frozenset()
     missing_tables: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     memories: Mapping[str, Remembered] = field(default_factory=dict)
+    floors: frozenset[str] = frozenset()
     compiled: dict[Any, Any] = field(default_factory=dict)
     parts: dict[Any, "Program"] = field(default_factory=dict)
 

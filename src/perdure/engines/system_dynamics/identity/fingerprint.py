@@ -64,6 +64,8 @@ def fingerprint(
         digest.code(delay.duration or ())
     for name, memory in sorted(program.memories.items()):
         digest.add("memory", name, memory.kind, len(memory.inputs), *memory.inputs, *memory.initials)
+    for name in sorted(program.floors):
+        digest.add("floor", name)
     for name, pairs in sorted(points.items()):
         digest.add("points", name)
         digest.points(pairs)

@@ -1,0 +1,275 @@
+"""Building: makes the elements of a model from a form.
+
+Each cell of a variable becomes an element of its own. All that can't be served is collected; the model is
+made only if there is nothing.
+"""
+
+from dataclasses import replace
+
+from perdure.engines.system_dynamics.elements import Element, Stock
+from perdure.engines.system_dynamics.expression import Expression, Hidden, Number
+from perdure.engines.system_dynamics.model_elements import ModelElements
+from perdure.engines.system_dynamics.points import checked_points
+from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
+from perdure.engines.system_dynamics.sources.equations import Budget, Context, Functions
+from perdure.engines.system_dynamics.sources.form import canonical
+from perdure.engines.system_dynamics.sources.limits import (
+    MOST_CELLS,
+    MOST_ENTITIES,
+    MOST_NESTING,
+    MOST_OPERATIONS,
+)
+from perdure.engines.system_dynamics.sources.macros import MacroCalls, net_flow
+from perdure.engines.system_dynamics.sources.names import Naming, as_written
+from perdure.engines.system_dynamics.sources.outflows import limit_outflows
+from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
+from perdure.engines.system_dynamics.sources.specs import Times, times_of
+
+__all__ = ["build"]
+
+
+def build(
+    source: form.Form,
+    model: ModelElements,
+    functions: Functions,
+    problems: Problems,
+    naming: Naming = as_written,
+) -> Times:
+    """Add what a form says to an empty model.
+
+    Parameters
+    ----------
+    source
+        The form.
+    model
+        The model; its elements and points are set.
+    functions
+        The builtins of the file's language.
+    problems
+        Where problems are added; with any, the model isn't complete.
+    naming
+        How names are made; a cell is ``name[element,element]``, a variable of a module ``module.name``.
+
+    Returns
+    -------
+    Times
+        The run specs that the file says.
+    """
+    return _Building(source, model, functions, problems, naming).build()
+
+
+class _Building:
+    """The building of one form."""
+
+    def __init__(
+        self,
+        source: form.Form,
+        model: ModelElements,
+        functions: Functions,
+        problems: Problems,
+        naming: Naming,
+    ) -> None:
+        self.source = source
+        self.model = model
+        self.functions = functions
+        self.problems = problems
+        self.naming = naming
+        self.dimensions = Dimensions(source.dimensions, problems)
+        self.macros = MacroCalls(source.macros, self._count)
+        self.budget = Budget(MOST_OPERATIONS)
+        self.parts = {canonical(part.name): part for part in source.parts}
+        self.symbols: list[Symbol] = []
+        self.entities = 0
+        self.cells = 0
+
+    def build(self) -> Times:
+        root = Scope()
+        with self.problems.at(0, ""):
+            self._enter(self.source.parts[0], root)
+        for symbol in self.symbols:
+            self._declare(symbol)
+        for symbol in self.symbols:
+            self._define(symbol)
+        limit_outflows(self.symbols)
+        return times_of(self.source.specs, self._context(root, "@run specs"), self.problems)
+
+    # Names --------------------------------------------------------------------------------------------------
+
+    def _count(self, variables: int) -> None:
+        self.entities += variables
+        if self.entities > MOST_ENTITIES:
+            raise Refused(f"the model has more than {MOST_ENTITIES} variables")
+
+    def _enter(self, part: form.Part, scope: Scope) -> None:
+        """Enter the variables and modules of a part into its scope, and connect the modules."""
+        self._count(len(part.variables))
+        if len(scope.path) > MOST_NESTING:
+            raise Refused(f"modules are nested more than {MOST_NESTING} levels deep")
+        prefix = "".join(f"{self.naming(name)}." for name in scope.path)
+        for variable in part.variables:
+            key = canonical(variable.name)
+            if key in scope.symbols:
+                self.problems.add(variable.line, variable.name, "there is already a variable of that name")
+                continue
+            dimensions = tuple(map(canonical, variable.dimensions))
+            symbol = Symbol(variable, scope, prefix + self.naming(variable.name), dimensions)
+            scope.symbols[key] = symbol
+            self.symbols.append(symbol)
+        for module in part.modules:
+            with self.problems.at(module.line, module.name):
+                held = self.parts.get(canonical(module.part))
+                if held is None:
+                    raise Refused(f"the file has no model {module.part!r}")
+                inner = Scope((*scope.path, module.name), scope)
+                scope.modules[canonical(module.name)] = inner
+                self._enter(held, inner)
+        for module in part.modules:
+            for target, source in module.connections:
+                with self.problems.at(module.line, module.name):
+                    self._connect(scope, module.name, target, source)
+
+    def _connect(self, scope: Scope, module: str, target: str, source: str) -> None:
+        inner = scope.modules.get(canonical(module))
+        taking = inner.symbols.get(canonical(target)) if inner else None
+        taking = taking or scope.find(target)
+        giving = scope.find(source)
+        for name, symbol in ((target, taking), (source, giving)):
+            if symbol is None:
+                raise Refused(f"it connects {name!r}, which isn't there")
+        assert taking is not None and giving is not None
+        taking.connected = giving
+
+    # Cells --------------------------------------------------------------------------------------------------
+
+    def _declare(self, symbol: Symbol) -> None:
+        """Make an element for each cell of a variable."""
+        variable = symbol.variable
+        with self.problems.at(variable.line, symbol.shown):
+            for cell in self._cells(symbol):
+                self.cells += 1
+                if self.cells > MOST_CELLS:
+                    raise Refused(f"the variables have more than {MOST_CELLS} cells")
+                element = self._element(symbol, self._name(symbol, cell))
+                element.units, element.documentation = variable.units, variable.documentation
+                symbol.cells[cell] = element
+            for equation in variable.equations:
+                if equation.curve is None:
+                    continue
+                points = checked_points(equation.curve.points)
+                curve = form.Curve(points, equation.curve.kind)
+                for cell in self.dimensions.cells(self._written(symbol, equation), equation.exceptions):
+                    name = self._name(symbol, cell)
+                    symbol.curves[cell] = (name, curve)
+                    self.model.points[name] = [list(point) for point in points]
+
+    def _cells(self, symbol: Symbol) -> list[Cell]:
+        """Return the cells that have a value of their own."""
+        variable = symbol.variable
+        if symbol.connected is not None:
+            if symbol.connected.variable.kind == "curve":
+                return []
+            return self.dimensions.cells(symbol.dimensions)
+        if variable.kind == "curve":
+            return []
+        found: dict[Cell, None] = {}
+        for equation in variable.equations:
+            found.update(
+                dict.fromkeys(self.dimensions.cells(self._written(symbol, equation), equation.exceptions))
+            )
+        return list(found) or self.dimensions.cells(symbol.dimensions)
+
+    def _written(self, symbol: Symbol, equation: form.Equation) -> tuple[str, ...]:
+        """Return the subscripts that an equation is for."""
+        written = equation.subscripts or symbol.dimensions
+        if len(written) != len(symbol.dimensions):
+            raise Refused(f"it has {len(symbol.dimensions)} subscripts, but an equation for {len(written)}")
+        return written
+
+    def _name(self, symbol: Symbol, cell: Cell) -> str:
+        if not cell:
+            return symbol.shown
+        return f"{symbol.shown}[{','.join(self.naming(self.dimensions.shown(element)) for element in cell)}]"
+
+    def _element(self, symbol: Symbol, name: str) -> Element:
+        variable, model = symbol.variable, self.model
+        if name in model.elements:
+            raise Refused(f"there is already a variable {name!r}")
+        if symbol.connected is not None or variable.kind in ("aux", "data", "curve"):
+            return model.converter(name)
+        if variable.kind == "stock":
+            stock = model.stock(name)
+            stock.non_negative = variable.non_negative
+            return stock
+        return model.flow(name) if variable.non_negative else model.biflow(name)
+
+    # Equations ----------------------------------------------------------------------------------------------
+
+    def _context(self, scope: Scope, owner: str) -> Context:
+        return Context(
+            owner=owner,
+            scope=scope,
+            dimensions=self.dimensions,
+            functions=self.functions,
+            macros=self.macros,
+            budget=self.budget,
+        )
+
+    def _define(self, symbol: Symbol) -> None:
+        """Set the equations of a variable's cells."""
+        if symbol.connected is not None:
+            self._take(symbol, symbol.connected)
+            return
+        variable = symbol.variable
+        if variable.kind == "curve":
+            return
+        if not variable.equations:
+            self.problems.remark(variable.line, symbol.shown, "it has no equation")
+        for equation in variable.equations:
+            with self.problems.at(equation.line or variable.line, symbol.shown):
+                written = self._written(symbol, equation)
+                names = tuple(map(canonical, written))
+                for cell in self.dimensions.cells(written, equation.exceptions):
+                    element = symbol.cells.get(cell)
+                    if isinstance(element, Element):
+                        self._equate(symbol, cell, element, equation, names)
+
+    def _take(self, symbol: Symbol, giving: Symbol) -> None:
+        """Let a variable have the values of the one that a module connection names."""
+        with self.problems.at(symbol.variable.line, symbol.shown):
+            for cell, element in symbol.cells.items():
+                found = giving.cells.get(cell) or giving.cells.get(())
+                if found is None:
+                    raise Refused(f"it takes its value from {giving.shown}, which has other subscripts")
+                assert isinstance(element, Element)
+                element.equation = found
+
+    def _equate(
+        self, symbol: Symbol, cell: Cell, element: Element, equation: form.Equation, written: tuple[str, ...]
+    ) -> None:
+        context = replace(
+            self._context(symbol.scope, element.name),
+            subscripts=tuple(zip(written, cell, strict=True)),
+            itself=element,
+        )
+        symbol.definitions[cell] = (context, equation)
+        if isinstance(element, Stock):
+            if equation.initial is None:
+                self.problems.remark(equation.line, element.name, "it has no initial value")
+                return
+            element.initial_value = _plain(context.value(equation.initial))
+            element.equation = _plain(net_flow(context, symbol.variable, equation))
+            return
+        value = context.defined(symbol, cell, equation)
+        if value is None:
+            raise Refused("it has no equation")
+        if equation.initial is not None:
+            start = context.value(equation.initial)
+            value = Hidden(context.hidden_name("active"), "converter", value, start)
+        element.equation = _plain(value)
+
+
+def _plain(value: Expression) -> Expression | float:
+    """Return a number as a float: an element with one may be overridden."""
+    return value.value if isinstance(value, Number) else value

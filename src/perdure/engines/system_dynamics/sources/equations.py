@@ -1,0 +1,529 @@
+"""Equations: expressions of a form, written out for one cell as expressions of the modelling language.
+
+What a name and a subscript mean is decided here. A function of the table of builtins gets the context of its
+cell, so that it can read its arguments as numbers or as lists, and can make hidden variables.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Protocol
+
+from perdure.engines.system_dynamics.elements import RESERVED
+from perdure.engines.system_dynamics.expression import (
+    Expression,
+    Hidden,
+    Lookup,
+    Number,
+    Operation,
+    Reference,
+)
+from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
+from perdure.engines.system_dynamics.sources.form import canonical
+from perdure.engines.system_dynamics.sources.limits import MOST_CELLS, MOST_NESTING
+from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
+from perdure.errors import suggest
+
+__all__ = ["Budget", "Builtin", "Context", "Functions", "Macros"]
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A function of a file's language: how many arguments it takes, and how it is written out."""
+
+    fewest: int
+    most: int | None
+    make: Callable[["Context", tuple[form.Node, ...]], Expression]
+
+
+Functions = Mapping[str, Builtin]
+"""Builtins by canonical name."""
+
+
+class Macros(Protocol):
+    """What writes out a call of a macro."""
+
+    def __contains__(self, name: str) -> bool: ...
+
+    def call(self, name: str, arguments: tuple[form.Node, ...], context: "Context") -> Expression:
+        """Return the value of a call; raise `Refused` if that isn't possible."""
+        ...
+
+
+class Budget:
+    """How many operations may still be written out."""
+
+    def __init__(self, operations: int) -> None:
+        self._operations = operations
+        self._left = operations
+
+    def spend(self) -> None:
+        """Count an operation."""
+        self._left -= 1
+        if self._left < 0:
+            raise Refused(f"the equations have more than {self._operations} operations")
+
+
+class _Ordinals:
+    """Counts the hidden variables of one cell, so that their names are unique and stay the same."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def next(self, what: str) -> int:
+        self._counts[what] = self._counts.get(what, 0) + 1
+        return self._counts[what]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where an expression stands: the cell that it belongs to, and what names mean there.
+
+    Attributes
+    ----------
+    owner
+        The name of the variable or the cell, unique in the model.
+    subscripts
+        The dimensions of the cell in order, each with the element; subranges where the equation names them.
+    itself
+        The variable that is computed, for `SELF`.
+    time
+        The time that the expression is read at.
+    indices
+        The dimensions that an array function goes through, each with the element at hand.
+    at_end
+        Whether values at the stop time are meant, of variables that depend on the time alone.
+    """
+
+    owner: str
+    scope: Scope
+    dimensions: Dimensions
+    functions: Functions
+    macros: Macros
+    budget: Budget
+    subscripts: tuple[tuple[str, str], ...] = ()
+    itself: Expression | None = None
+    time: Expression = field(default_factory=lambda: Operation("time", ()))
+    indices: Mapping[str, str] = field(default_factory=dict)
+    at_end: bool = False
+    nesting: int = 0
+    ordinals: _Ordinals = field(default_factory=_Ordinals)
+
+    # Values -------------------------------------------------------------------------------------------------
+
+    def value(self, node: form.Node) -> Expression:
+        """Return the value of an expression for this cell.
+
+        Raises
+        ------
+        Refused
+            If it can't be served.
+        """
+        # Sums and products lean to the left; however long they are, the stack stays small.
+        pending: list[tuple[str, form.Node]] = []
+        while isinstance(node, form.Operation) and len(node.operands) == 2:
+            pending.append((node.operator, node.operands[1]))
+            node = node.operands[0]
+        result = self._deeper()._value(node)
+        while pending:
+            operator, right = pending.pop()
+            self.budget.spend()
+            result = Operation(operator, (result, self._deeper().value(right)))
+        return result
+
+    def values(self, nodes: Sequence[form.Node]) -> tuple[Expression, ...]:
+        """Return the value of each expression."""
+        return tuple(map(self.value, nodes))
+
+    def hidden(
+        self, what: str, kind: str, expression: Callable[[Reference], Expression], initial: Expression | None
+    ) -> Hidden:
+        """Return a hidden variable of this cell; `expression` gets what reads the variable itself."""
+        name = self.hidden_name(what)
+        return Hidden(name, kind, expression(Reference(name)), initial)
+
+    def hidden_name(self, what: str) -> str:
+        """Return a name for a hidden part of this cell that no other has."""
+        return f"{RESERVED}{what} {self.ordinals.next(what)} of {self.owner}"
+
+    def variable(self, what: str, expression: Expression) -> Expression:
+        """Return an expression as a hidden variable, if it is worth it: it is then computed once."""
+        if isinstance(expression, Number | Reference | Hidden) or not isinstance(
+            expression, Operation | Lookup
+        ):
+            return expression
+        return self.hidden(what, "converter", lambda _: expression, None)
+
+    def _deeper(self) -> "Context":
+        if self.nesting >= MOST_NESTING:
+            raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
+        return replace(self, nesting=self.nesting + 1)
+
+    def _value(self, node: form.Node) -> Expression:
+        self.budget.spend()
+        match node:
+            case form.Number(value):
+                return Number(value)
+            case form.Name():
+                return self._read(node)
+            case form.Operation(operator, operands):
+                return Operation(operator, self.values(operands))
+            case form.Call(function, arguments):
+                return self._call(function, arguments)
+            case form.Curve():
+                raise Refused("a graphical function stands where a number is needed")
+
+    # Names --------------------------------------------------------------------------------------------------
+
+    def _read(self, node: form.Name) -> Expression:
+        symbol = self.scope.find(node.name)
+        if symbol is not None:
+            if symbol.variable.kind == "curve" and not symbol.cells:
+                raise Refused(f"{node.name!r} is a graphical function; call it with an argument")
+            return self._cell(symbol, self._target(symbol, node.subscripts))
+        key = canonical(node.name)
+        if key == "self" and self.itself is not None and not node.subscripts:
+            return self.itself
+        if not node.subscripts:
+            if key in self.dimensions:
+                return Number(float(self._index(node.name) + 1))
+            if key in self.functions and self.functions[key].fewest == 0:
+                return self._call(key, ())
+            owner = self.dimensions.owner(key)
+            if owner is not None:
+                return Number(float((self.dimensions.place(owner, key) or 0) + 1))
+        raise Refused(self._unknown("variable", node.name))
+
+    def _unknown(self, what: str, name: str) -> str:
+        known = [*self.scope.symbols, *self.functions]
+        return f"there is no {what} {name!r}.{suggest(canonical(name), known)}"
+
+    def _index(self, dimension: str) -> int:
+        """Return the position of the cell in a dimension, from 0."""
+        element = self._bound(dimension)
+        if element is None:
+            raise Refused(f"the dimension {dimension!r} has no index here")
+        place = self.dimensions.place(dimension, element)
+        assert place is not None
+        return place
+
+    def _bound(self, dimension: str) -> str | None:
+        """Return the element of a dimension that the cell, or the array function, is at."""
+        key = canonical(dimension)
+        if key in self.indices:
+            return self.indices[key]
+        for name, element in self.subscripts:
+            if name == key:
+                return element
+        # A subrange of the dimension, or a dimension that this is a subrange of.
+        for name, element in self.subscripts:
+            if self.dimensions.place(key, element) is not None and name in self.dimensions:
+                return element
+        for name, element in self.subscripts:
+            if name in self.dimensions:
+                found = self.dimensions.corresponding(name, element, key)
+                if found is not None:
+                    return found
+        return None
+
+    def _cell(self, symbol: Symbol, cell: "Cell | _Chosen") -> Expression:
+        if isinstance(cell, _Chosen):
+            values = tuple(self._cell(symbol, each) for each in cell.cells)
+            return Operation("chosen", (cell.position, *values))
+        if self.at_end and (ended := self._ended(symbol, cell)) is not None:
+            return ended
+        found = symbol.cells.get(cell)
+        if found is None:
+            shown = ",".join(map(self.dimensions.shown, cell))
+            raise Refused(
+                f"{symbol.variable.name}[{shown}] isn't defined"
+                if cell
+                else f"{symbol.variable.name} has no value"
+            )
+        return found
+
+    def _ended(self, symbol: Symbol, cell: Cell) -> Expression | None:
+        """Return the value of a variable at the stop time, written out; None for what doesn't change."""
+        context, equation = symbol.definitions.get(cell, (None, None))
+        if symbol.variable.kind == "stock" or not isinstance(context, Context) or equation is None:
+            raise Refused(f"the value of {symbol.variable.name} at the end isn't known before the run")
+        if equation.expression is None or isinstance(equation.expression, form.Number):
+            return None
+        ended = replace(context, time=self.time, at_end=True, nesting=self.nesting + 1)
+        return ended.defined(symbol, cell, equation)
+
+    def defined(self, symbol: Symbol, cell: Cell, equation: form.Equation) -> Expression | None:
+        """Return the value of a cell by its equation: the expression, through the curve if there is one."""
+        if equation.expression is None:
+            return None
+        value = self.value(equation.expression)
+        if cell not in symbol.curves:
+            return value
+        name, curve = symbol.curves[cell]
+        return Lookup(value, curve.points if name is None else name, curve.kind)
+
+    def _target(self, symbol: Symbol, subscripts: Sequence[form.Subscript]) -> "Cell | _Chosen":
+        """Return the cell of a variable that a reference means."""
+        dimensions = symbol.dimensions
+        if not subscripts:
+            return tuple(self._same(symbol, i) for i in range(len(dimensions)))
+        if len(subscripts) != len(dimensions):
+            raise Refused(
+                f"{symbol.variable.name} has {len(dimensions)} subscripts, not {len(subscripts)}"
+                if dimensions
+                else f"{symbol.variable.name} has no subscripts"
+            )
+        seen: dict[str, int] = {}
+        axes: list[str | Expression] = []
+        for dimension, subscript in zip(dimensions, subscripts, strict=True):
+            seen[dimension] = seen.get(dimension, 0) + 1
+            axes.append(self._element(dimension, subscript, seen[dimension]))
+        computed = [i for i, axis in enumerate(axes) if isinstance(axis, Expression)]
+        if not computed:
+            return tuple(axis for axis in axes if isinstance(axis, str))
+        return self._chosen(dimensions, axes, computed)
+
+    def _chosen(
+        self, dimensions: Sequence[str], axes: Sequence[str | Expression], computed: list[int]
+    ) -> "_Chosen":
+        position: Expression = Number(0.0)
+        sizes = [len(self.dimensions.elements(dimensions[i])) for i in computed]
+        for i, size in zip(computed, sizes, strict=True):
+            axis = axes[i]
+            assert isinstance(axis, Expression)
+            if len(computed) > 1:
+                # Outside of one dimension is outside of all.
+                inside = Operation("and", (axis >= 1.0, axis <= float(size)))
+                axis = Operation("if", (inside, axis, Number(float("nan"))))
+            position = position * float(size) + (axis - 1.0)
+        every = product(
+            *(
+                self.dimensions.elements(dimensions[i]) if i in computed else (str(axes[i]),)
+                for i in range(len(axes))
+            )
+        )
+        return _Chosen(position + 1.0, tuple(every))
+
+    def _same(self, symbol: Symbol, i: int) -> str:
+        """Return the element of the cell's own subscripts that an unsubscripted reference means."""
+        dimension = symbol.dimensions[i]
+        element = self._bound(dimension)
+        if element is None and len(self.subscripts) == len(symbol.dimensions):
+            element = self._by_position(self.subscripts[i], dimension)
+        if element is None:
+            raise Refused(f"{symbol.variable.name} is an array; give it subscripts, or an array function")
+        return element
+
+    def _by_position(self, subscript: tuple[str, str], dimension: str) -> str | None:
+        name, element = subscript
+        place = self.dimensions.place(name, element) if name in self.dimensions else None
+        elements = self.dimensions.elements(dimension)
+        return elements[place] if place is not None and place < len(elements) else None
+
+    def _element(self, dimension: str, subscript: form.Subscript, occurrence: int) -> str | Expression:
+        """Return the element, or the position that is computed, which a subscript means."""
+        match subscript:
+            case form.Item(name):
+                return self._item(dimension, name)
+            case form.Computed(node):
+                return self.value(node)
+            case form.Whole(None):
+                key = f"* {dimension} {occurrence}"
+                if key in self.indices:
+                    return self.indices[key]
+                bound = self._bound(dimension)
+                if bound is not None:
+                    return bound
+            case form.Whole(name):
+                assert name is not None
+                bound = self.indices.get(f"! {canonical(name)}")
+                if bound is not None:
+                    found = self.dimensions.corresponding(name, bound, dimension)
+                    if found is None:
+                        raise Refused(f"{name!r} and {dimension!r} have no elements in common")
+                    return found
+            case form.Between(first, last):
+                key = f"{first}:{last} {dimension} {occurrence}"
+                if key in self.indices:
+                    return self.indices[key]
+        raise Refused("a whole dimension stands where one element is needed; use an array function")
+
+    def _item(self, dimension: str, name: str) -> str | Expression:
+        element = self.dimensions.element(dimension, name)
+        key = canonical(name)
+        if element is not None and (key not in self.dimensions or key == element):
+            return element
+        if key in self.dimensions:
+            bound = self._bound(name)
+            if bound is None:
+                raise Refused(f"the dimension {name!r} has no index here")
+            found = self.dimensions.corresponding(name, bound, dimension)
+            if found is None:
+                found = self._by_position((key, bound), dimension)
+            if found is None:
+                raise Refused(f"{name!r} and {dimension!r} have no elements in common")
+            return found
+        symbol = self.scope.find(name)
+        if symbol is not None and not symbol.dimensions:
+            return self._cell(symbol, ())
+        raise Refused(f"{name!r} is no element of the dimension {dimension!r}")
+
+    # Lists --------------------------------------------------------------------------------------------------
+
+    def each(self, node: form.Node) -> list[Expression]:
+        """Return the values of an expression over all elements that its open subscripts name.
+
+        Open are `Whole` and `Between`, and the dimensions of arrays without subscripts. An expression without
+        any has one value.
+        """
+        return [value for _, value in self.each_with_elements(node)]
+
+    def each_with_elements(self, node: form.Node) -> Iterator[tuple[dict[str, str], Expression]]:
+        """Yield the values as `each` does, each with the elements of the open subscripts."""
+        axes: dict[str, tuple[str, ...]] = {}
+        self._open(node, axes)
+        size = 1
+        for elements in axes.values():
+            size *= len(elements)
+        if size > MOST_CELLS:
+            raise Refused(f"it goes through {size} cells; {MOST_CELLS} are allowed")
+        for elements in product(*axes.values()):
+            chosen = dict(zip(axes, elements, strict=True))
+            yield chosen, replace(self, indices={**self.indices, **chosen}).value(node)
+
+    def along(self, node: form.Node, dimension: str) -> list[Expression]:
+        """Return the values of an expression with each element of a dimension of the cell in turn."""
+        key = canonical(dimension)
+        return [
+            replace(self, indices={**self.indices, key: element}).value(node)
+            for element in self.dimensions.elements(key)
+        ]
+
+    def _open(self, node: form.Node, axes: dict[str, tuple[str, ...]]) -> None:
+        """Enter the open subscripts of an expression, except for those of array functions within it."""
+        todo = [node]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, form.Operation):
+                todo += reversed(node.operands)
+            elif isinstance(node, form.Call) and not self._aggregates(node):
+                todo += reversed(node.arguments)
+            elif isinstance(node, form.Name):
+                self._open_subscripts(node, axes)
+
+    def _aggregates(self, node: form.Call) -> bool:
+        return canonical(node.function) in ARRAY_FUNCTIONS and len(node.arguments) >= 1
+
+    def _open_subscripts(self, node: form.Name, axes: dict[str, tuple[str, ...]]) -> None:
+        symbol = self.scope.find(node.name)
+        if symbol is None:
+            return
+        if not node.subscripts:
+            for dimension in symbol.dimensions:
+                axes.setdefault(dimension, self.dimensions.elements(dimension))
+            return
+        seen: dict[str, int] = {}
+        for dimension, subscript in zip(symbol.dimensions, node.subscripts, strict=False):
+            seen[dimension] = seen.get(dimension, 0) + 1
+            match subscript:
+                case form.Whole(None):
+                    axes.setdefault(f"* {dimension} {seen[dimension]}", self.dimensions.elements(dimension))
+                case form.Whole(name):
+                    assert name is not None
+                    axes.setdefault(f"! {canonical(name)}", self.dimensions.elements(name))
+                case form.Between(first, last):
+                    axes.setdefault(
+                        f"{first}:{last} {dimension} {seen[dimension]}", self._range(dimension, first, last)
+                    )
+                case form.Computed(inner):
+                    self._open(inner, axes)
+                case form.Item():
+                    pass
+
+    def _range(self, dimension: str, first: str, last: str) -> tuple[str, ...]:
+        ends = [self.dimensions.element(dimension, name) for name in (first, last)]
+        places = [None if end is None else self.dimensions.place(dimension, end) for end in ends]
+        for name, place in zip((first, last), places, strict=True):
+            if place is None:
+                raise Refused(f"{name!r} is no element of the dimension {dimension!r}")
+        return self.dimensions.elements(dimension)[places[0] : (places[1] or 0) + 1]
+
+    # Functions ----------------------------------------------------------------------------------------------
+
+    def _call(self, function: str, arguments: tuple[form.Node, ...]) -> Expression:
+        key = canonical(function)
+        symbol = self.scope.find(function)
+        if symbol is not None and len(arguments) == 1 and self._has_curve(symbol):
+            return self.curve(form.Name(function), self.value(arguments[0]))
+        if key in self.macros:
+            return self.macros.call(key, arguments, self)
+        builtin = self.functions.get(key)
+        if builtin is None:
+            raise Refused(self._unknown("function", function))
+        count = len(arguments)
+        if count < builtin.fewest or (builtin.most is not None and count > builtin.most):
+            raise Refused(f"{function.upper()} takes {_arity(builtin)}, not {count}")
+        return builtin.make(self, arguments)
+
+    def _has_curve(self, symbol: Symbol) -> bool:
+        while symbol.connected is not None:
+            symbol = symbol.connected
+        return bool(symbol.curves)
+
+    def curve(self, node: form.Node, argument: Expression, kind: str | None = None) -> Expression:
+        """Return a graphical function at `argument`; `kind` replaces its own kind."""
+        if isinstance(node, form.Curve):
+            return Lookup(argument, node.points, kind or node.kind)
+        if isinstance(node, form.Name):
+            symbol = self.scope.find(node.name)
+            if symbol is None:
+                raise Refused(self._unknown("graphical function", node.name))
+            while symbol.connected is not None:
+                symbol = symbol.connected
+            if not symbol.curves:
+                raise Refused(f"{node.name!r} has no graphical function")
+            cell = self._target(symbol, node.subscripts) if symbol.dimensions else ()
+            if isinstance(cell, tuple):
+                if cell not in symbol.curves:
+                    raise Refused(f"{node.name!r} has no graphical function for {', '.join(cell)}")
+                name, curve = symbol.curves[cell]
+                return Lookup(argument, curve.points if name is None else name, kind or curve.kind)
+        raise Refused("a graphical function is needed, by its name")
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Several cells, of which one is chosen by a position that is computed."""
+
+    position: Expression
+    cells: tuple[Cell, ...]
+
+
+ARRAY_FUNCTIONS = frozenset(
+    {
+        "sum",
+        "mean",
+        "prod",
+        "size",
+        "stddev",
+        "max",
+        "min",
+        "rank",
+        "vmax",
+        "vmin",
+        "elmcount",
+        "vector_select",
+    }
+)
+"""The functions whose arguments keep their open subscripts to themselves."""
+
+
+def _arity(builtin: Builtin) -> str:
+    fewest, most = builtin.fewest, builtin.most
+    if most is None:
+        return f"at least {fewest} {'argument' if fewest == 1 else 'arguments'}"
+    if fewest == most:
+        return f"{fewest} {'argument' if fewest == 1 else 'arguments'}"
+    return f"{fewest} to {most} arguments"

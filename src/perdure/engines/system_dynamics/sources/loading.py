@@ -1,0 +1,71 @@
+"""Loading: a model's file, read and built into a model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from perdure.engines.system_dynamics.model_elements import ModelElements
+from perdure.engines.system_dynamics.sources.building import build
+from perdure.engines.system_dynamics.sources.builtins import XMILE
+from perdure.engines.system_dynamics.sources.equations import Functions
+from perdure.engines.system_dynamics.sources.form import Form
+from perdure.engines.system_dynamics.sources.limits import MOST_BYTES
+from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
+from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.specs import Times
+from perdure.engines.system_dynamics.sources.xmile.reading import form_of
+from perdure.errors import Invalid, InvalidScenario
+
+__all__ = ["XMILE_SUFFIXES", "load_into", "read_xmile"]
+
+XMILE_SUFFIXES = (".itmx", ".stmx", ".xmile", ".xml")
+"""The endings of XMILE files."""
+
+Reader = Callable[[Path, Problems], tuple[Form, Functions]]
+"""Reads a file; it adds what can't be served to the problems and refuses what is no file of its kind."""
+
+
+def read_xmile(path: Path, problems: Problems) -> tuple[Form, Functions]:
+    """Return the form of an XMILE file with the functions of its language."""
+    return form_of(_content(path), path.stem, problems), XMILE
+
+
+def load_into(
+    model: ModelElements, path: Path, read: Reader, naming: NamingStyle = "file"
+) -> tuple[Form, Times]:
+    """Build the model of a file into an empty model.
+
+    Returns
+    -------
+    tuple
+        The form and the run specs of the file.
+
+    Raises
+    ------
+    InvalidScenario
+        If the file can't be read.
+    UnservableModel
+        If it holds what can't be served; the error lists all with line and element.
+    """
+    if naming not in NAMINGS:
+        raise Invalid(f"naming must be 'file' or 'bptk', not {naming!r:.80}")
+    problems = Problems()
+    try:
+        form, functions = read(path, problems)
+    except Refused as refused:
+        problems.add(0, "", str(refused))
+        problems.check(path.name)
+        raise
+    times = build(form, model, functions, problems, NAMINGS[naming])
+    problems.check(path.name)
+    return form, times
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InvalidScenario(reason=f"{path} can't be read: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise Refused(f"it is larger than {MOST_BYTES} bytes")
+    return content

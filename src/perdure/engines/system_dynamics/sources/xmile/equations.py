@@ -1,0 +1,191 @@
+"""Equations: XMILE's expressions as those of a form, read by precedence (Pratt 1973).
+
+Source: XMILE 1.0, section 3.3. From loose to tight: ``IF``, ``OR``, ``AND``, ``NOT``, comparisons, ``+`` and
+``-``,
+``*``, ``/`` and ``MOD``, signs, ``^``. Operators of one level lean to the left, so that 2^3^2 is 64; the
+sign of
+-3^2 comes after the power.
+"""
+
+import math
+
+from perdure.engines.system_dynamics.sources.form import (
+    Between,
+    Call,
+    Computed,
+    Item,
+    Name,
+    Node,
+    Number,
+    Operation,
+    Subscript,
+    Whole,
+)
+from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH, MOST_NESTING
+from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.xmile.tokens import Token, tokens_of
+
+__all__ = ["equation_of"]
+
+_INFIX = {
+    "or": (10, "or"),
+    "and": (20, "and"),
+    "=": (40, "equal"),
+    "<>": (40, "not_equal"),
+    "<": (50, "less"),
+    "<=": (50, "less_equal"),
+    ">": (50, "greater"),
+    ">=": (50, "greater_equal"),
+    "+": (60, "add"),
+    "-": (60, "subtract"),
+    "*": (70, "multiply"),
+    "/": (70, "divide"),
+    "mod": (70, "modulo"),
+    "^": (90, "power"),
+}
+"""Operators with how tightly they bind and their name in a form."""
+
+_NOT, _SIGN = 30, 80
+
+
+def equation_of(text: str) -> Node | None:
+    """Return the expression of an equation; None if there is none but blanks and comments.
+
+    Raises
+    ------
+    Refused
+        If it isn't an equation, is too long, or is nested too deeply.
+    """
+    if len(text) > MOST_LENGTH:
+        raise Refused(f"an equation has {len(text)} characters; {MOST_LENGTH} are allowed")
+    parser = _Parser(list(tokens_of(text)))
+    return parser.whole()
+
+
+class _Parser:
+    """Reads the tokens of one equation."""
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self._depth = 0
+
+    def whole(self) -> Node | None:
+        if len(self._tokens) == 1:
+            return None
+        node = self._expression(0)
+        rest = self._next
+        if rest.kind != "end":
+            raise Refused(f"{rest.text!r} isn't expected there")
+        return node
+
+    @property
+    def _next(self) -> Token:
+        return self._tokens[self._at]
+
+    def _take(self) -> Token:
+        token = self._tokens[self._at]
+        self._at += 1
+        return token
+
+    def _has(self, sign: str) -> bool:
+        """Take a sign, if it comes next."""
+        if self._next == ("sign", sign):
+            self._at += 1
+            return True
+        return False
+
+    def _need(self, sign: str) -> None:
+        if not self._has(sign):
+            found = self._next.text
+            raise Refused(
+                f"{sign.upper()!r} is expected before {found!r}" if found else f"{sign.upper()!r} is missing"
+            )
+
+    def _expression(self, tightness: int) -> Node:
+        self._depth += 1
+        if self._depth > MOST_NESTING:
+            raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
+        left = self._operand()
+        while self._next.kind == "sign" and (infix := _INFIX.get(self._next.text)) and infix[0] > tightness:
+            self._take()
+            left = Operation(infix[1], (left, self._expression(infix[0])))
+        self._depth -= 1
+        return left
+
+    def _operand(self) -> Node:
+        kind, text = self._take()
+        if kind == "number":
+            value = float(text)
+            if not math.isfinite(value):
+                raise Refused(f"the number {text} is too large")
+            return Number(value)
+        if kind in ("name", "quoted"):
+            return self._named(text, quoted=kind == "quoted")
+        match text:
+            case "(":
+                node = self._expression(0)
+                self._need(")")
+                return node
+            case "-":
+                node = self._expression(_SIGN)
+                return Number(-node.value) if isinstance(node, Number) else Operation("negate", (node,))
+            case "+":
+                return self._expression(_SIGN)
+            case "not":
+                return Operation("not", (self._expression(_NOT),))
+            case "if":
+                condition = self._expression(0)
+                self._need("then")
+                then = self._expression(0)
+                self._need("else")
+                return Operation("if", (condition, then, self._expression(0)))
+            case "mod" if self._has("("):
+                return Call("mod", self._arguments(")"))
+        raise Refused(f"{text!r} isn't expected there" if text else "it isn't complete")
+
+    def _named(self, name: str, *, quoted: bool) -> Node:
+        """Read what begins with a name: a variable, a cell or a call."""
+        # Names of macros and functions may have blanks instead of underscores.
+        while not quoted and self._next.kind == "name":
+            name = f"{name} {self._take().text}"
+        if self._has("("):
+            return Call(name, self._arguments(")"))
+        if self._has("["):
+            subscripts = [self._subscript()]
+            while self._has(","):
+                subscripts.append(self._subscript())
+            self._need("]")
+            if self._has("("):
+                raise Refused(f"{name!r} is called with subscripts; use LOOKUP")
+            return Name(name, tuple(subscripts))
+        return Name(name)
+
+    def _arguments(self, end: str) -> tuple[Node, ...]:
+        if self._has(end):
+            return ()
+        arguments = [self._expression(0)]
+        while self._has(",") or self._has(";"):
+            arguments.append(self._expression(0))
+        self._need(end)
+        return tuple(arguments)
+
+    def _subscript(self) -> Subscript:
+        following = self._tokens[self._at + 1]
+        if self._next == ("sign", "*") and following.text in ("]", ",", ":"):
+            self._take()
+            if self._has(":"):
+                return Whole(self._take().text)
+            return Whole()
+        first = self._next
+        if first.kind in ("name", "quoted", "number"):
+            if following.text in ("]", ","):
+                self._take()
+                return Item(first.text)
+            if following.text == ":":
+                self._at += 2
+                last = self._take()
+                if last.kind not in ("name", "quoted", "number"):
+                    raise Refused("a range of subscripts has no end")
+                return Between(first.text, last.text)
+        return Computed(self._expression(0))

@@ -1,0 +1,333 @@
+"""Reading: an XMILE document as a form.
+
+Source: XMILE 1.0, chapters 2 to 4. Files of older programs have variables straight within the model and lack
+names, methods or dimensions; they are read as what they mean.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.xmile.equations import equation_of
+from perdure.engines.system_dynamics.sources.xmile.tags import Tag, parse
+
+__all__ = ["form_of"]
+
+_KINDS: dict[str, form.VariableKind] = {"stock": "stock", "flow": "flow", "aux": "aux", "gf": "curve"}
+_METHODS: dict[str, Literal["euler", "rk4"]] = {"euler": "euler", "rk4": "rk4"}
+
+
+def form_of(document: bytes, name: str, problems: Problems) -> form.Form:
+    """Return the form of an XMILE document.
+
+    Parameters
+    ----------
+    document
+        The bytes of the file.
+    name
+        The model's name, if the document has none.
+    problems
+        Where is added what can't be served.
+
+    Raises
+    ------
+    Refused
+        If it isn't an XMILE document.
+    """
+    root = parse(document)
+    models = list(root.each("model"))
+    if root.name != "xmile" or not models:
+        raise Refused("it isn't an XMILE document: there is no model in an <xmile> tag")
+    reader = _Reader(root, problems)
+    macros = [reader.macro(tag) for tag in root.each("macro")]
+    header = root.first("header")
+    shown = None if header is None else header.content("name")
+    unnamed = [tag for tag in models if tag.get("name") is None]
+    first = unnamed[0] if unnamed else models[0]
+    parts = [reader.part(tag, "" if tag is first else tag.get("name") or "") for tag in models]
+    parts.sort(key=lambda part: part.name != "")
+    own = first.first("sim_specs")
+    return form.Form(
+        name=shown or first.get("name") or name,
+        specs=reader.specs(root.first("sim_specs") or own),
+        parts=tuple(parts),
+        dimensions=tuple(reader.dimensions()),
+        macros=tuple(macro for macro in macros if macro is not None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Behavior:
+    """Which kinds of variables don't fall below zero unless they say so."""
+
+    stocks: bool = False
+    flows: bool = False
+
+    def within(self, tag: Tag) -> "_Behavior":
+        """Return the behavior of a tag that may have its own."""
+        own = tag.first("behavior")
+        if own is None:
+            return self
+        everything = _flag(own, "non_negative")
+        found = []
+        for kind, former in (("stock", self.stocks), ("flow", self.flows)):
+            inner = own.first(kind)
+            said = None if inner is None else _flag(inner, "non_negative")
+            found.append(
+                former if everything is None and said is None else bool(everything if said is None else said)
+            )
+        return _Behavior(*found)
+
+
+def _flag(tag: Tag, name: str) -> bool | None:
+    """Return what a tag such as ``<non_negative/>`` says; None if it isn't there."""
+    text = tag.content(name)
+    return None if text is None else text.lower() not in ("false", "0")
+
+
+class _Reader:
+    """Reads the parts of one document."""
+
+    def __init__(self, root: Tag, problems: Problems) -> None:
+        self.root = root
+        self.problems = problems
+        self.behavior = _Behavior().within(root)
+
+    # Run specs and dimensions -------------------------------------------------------------------------------
+
+    def specs(self, tag: Tag | None) -> form.Specs:
+        if tag is None:
+            self.problems.add(self.root.line, "sim_specs", "there are no run specs")
+            return form.Specs()
+        dt = self._equation(tag, "dt", "sim_specs") or form.Number(1.0)
+        step = tag.first("dt")
+        if step is not None and step.attributes.get("reciprocal", "").lower() == "true":
+            dt = form.Operation("divide", (form.Number(1.0), dt))
+        named = (tag.get("method") or "euler").lower().split(",")
+        methods = [_METHODS[name.strip()] for name in named if name.strip() in _METHODS]
+        if not methods:
+            self.problems.add(
+                tag.line, "sim_specs", f"the method {tag.get('method')!r} isn't there; Euler and RK4 are"
+            )
+        pause = tag.get("pause")
+        save = (
+            tag.get("savestep") or tag.get("saveper") or tag.content("save_step") or tag.content("savestep")
+        )
+        return form.Specs(
+            start=self._equation(tag, "start", "sim_specs") or form.Number(0.0),
+            stop=self._equation(tag, "stop", "sim_specs") or form.Number(0.0),
+            dt=dt,
+            save_every=self._parsed(save, tag.line, "sim_specs") if save else None,
+            pause=self._parsed(pause, tag.line, "sim_specs") if pause else None,
+            method=methods[0] if methods else "euler",
+            time_units=tag.get("time_units") or "",
+            line=tag.line,
+        )
+
+    def dimensions(self) -> Iterator[form.Dimension]:
+        for group in self.root.each("dimensions"):
+            for tag in group.each("dim"):
+                name = tag.get("name") or ""
+                names = tuple(each.get("name") or "" for each in tag.each("elem"))
+                size = tag.get("size") or ""
+                if not names and not (size.isdecimal() and 0 < int(size) <= 1_000_000):
+                    self.problems.add(tag.line, name, "the dimension has neither elements nor a size")
+                    continue
+                elements = names or tuple(str(i) for i in range(1, int(size) + 1))
+                yield form.Dimension(name, elements, indexed=not names, line=tag.line)
+
+    # Models and macros --------------------------------------------------------------------------------------
+
+    def part(self, tag: Tag, name: str) -> form.Part:
+        behavior = self.behavior.within(tag)
+        holders = [tag, *tag.each("variables")]
+        return form.Part(
+            name=name,
+            variables=tuple(self._variables(holders, behavior)),
+            modules=tuple(self._module(each) for holder in holders for each in holder.each("module")),
+            line=tag.line,
+        )
+
+    def macro(self, tag: Tag) -> form.Macro | None:
+        name = tag.get("name")
+        if name is None:
+            self.problems.add(tag.line, "macro", "a macro has no name")
+            return None
+        variables = list(self._variables([tag, *tag.each("variables")], self.behavior.within(tag)))
+        result = self._equation(tag, "eqn", name)
+        if result is not None:
+            variables.append(
+                form.Variable(name, "aux", (form.Equation(result, line=tag.line),), line=tag.line)
+            )
+        parameters = tuple(each.text.strip() for each in tag.each("parm"))
+        own = set(map(form.canonical, parameters))
+        kept = tuple(variable for variable in variables if form.canonical(variable.name) not in own)
+        return form.Macro(name, parameters, (name,), kept, tag.line)
+
+    def _module(self, tag: Tag) -> form.Module:
+        name = tag.get("name") or ""
+        connections: list[tuple[str, str]] = []
+        for connect in tag.each("connect"):
+            target, source = connect.get("to"), connect.get("from")
+            if target and source:
+                connections.append((target, source))
+        resource = tag.get("resource")
+        if resource is not None:
+            self.problems.add(tag.line, name, f"the module is in another file, {resource!r}")
+        return form.Module(name, name, tuple(connections), tag.line)
+
+    # Variables ----------------------------------------------------------------------------------------------
+
+    def _variables(self, holders: list[Tag], behavior: _Behavior) -> Iterator[form.Variable]:
+        seen: set[str] = set()
+        for holder in holders:
+            for tag in holder.tags:
+                # Older files list inflows and outflows within stocks, and displays within views, by these
+                # names.
+                if tag.name not in _KINDS or tag.get("name") is None:
+                    continue
+                variable = self._variable(tag, behavior)
+                if form.canonical(variable.name) in seen and not variable.equations:
+                    continue
+                seen.add(form.canonical(variable.name))
+                yield variable
+
+    def _variable(self, tag: Tag, behavior: _Behavior) -> form.Variable:
+        name = tag.get("name") or ""
+        kind = _KINDS[tag.name]
+        dimensions: tuple[str, ...] = ()
+        for group in tag.each("dimensions"):
+            dimensions = tuple(each.get("name") or "" for each in group.each("dim"))
+        equations = tuple(self._equations(tag, name, kind))
+        if kind == "aux" and equations and all(each.expression is None and each.curve for each in equations):
+            kind = "curve"
+        usual = behavior.stocks if kind == "stock" else behavior.flows if kind == "flow" else False
+        said = _flag(tag, "non_negative")
+        units = tag.first("units")
+        return form.Variable(
+            name=name,
+            kind=kind,
+            equations=equations,
+            dimensions=dimensions,
+            inflows=tuple(map(_name, tag.each("inflow"))),
+            outflows=tuple(map(_name, tag.each("outflow"))),
+            non_negative=kind in ("stock", "flow") and (usual if said is None else said),
+            multiplier=self._equation(tag, "multiplier", name) if kind == "flow" else None,
+            input=(tag.get("access") or "").lower() == "input",
+            units="" if units is None else units.text.strip() or units.content("eqn") or "",
+            documentation=tag.content("doc") or "",
+            line=tag.line,
+        )
+
+    def _equations(self, tag: Tag, name: str, kind: form.VariableKind) -> Iterator[form.Equation]:
+        shared = self._curve(tag, name)
+        elements = list(tag.each("element"))
+        for element in elements:
+            subscripts = tuple(each.strip() for each in (element.get("subscript") or "").split(","))
+            expression = self._equation(element, "eqn", name)
+            curve = self._curve(element, name) or shared
+            if expression is not None or curve is not None:
+                yield _equation(
+                    kind,
+                    expression,
+                    curve,
+                    subscripts,
+                    self._equation(element, "init_eqn", name),
+                    element.line,
+                )
+        if elements:
+            return
+        expression = self._equation(tag, "eqn", name)
+        if expression is None and shared is None:
+            return
+        eqn = tag.first("eqn")
+        line = tag.line if eqn is None else eqn.line
+        yield _equation(kind, expression, shared, (), self._equation(tag, "init_eqn", name), line)
+
+    def _equation(self, tag: Tag, child: str, element: str) -> form.Node | None:
+        inner = tag.first(child)
+        return None if inner is None else self._parsed(inner.text, inner.line, element)
+
+    def _parsed(self, text: str, line: int, element: str) -> form.Node | None:
+        with self.problems.at(line, element):
+            return equation_of(text)
+        # What is wrong is noted; the number keeps the variable from being noted again.
+        return form.Number(float("nan"))
+
+    # Graphical functions ------------------------------------------------------------------------------------
+
+    def _curve(self, tag: Tag, name: str) -> form.Curve | None:
+        held = tag if tag.name == "gf" else tag.first("gf")
+        if held is None:
+            return None
+        with self.problems.at(held.line, name):
+            return _curve_of(held)
+        return None
+
+
+def _name(tag: Tag) -> str:
+    """Return the name that a tag holds, which may be in quotes."""
+    text = tag.text.strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def _equation(
+    kind: form.VariableKind,
+    expression: form.Node | None,
+    curve: form.Curve | None,
+    subscripts: tuple[str, ...],
+    initial: form.Node | None,
+    line: int,
+) -> form.Equation:
+    if kind == "stock":
+        return form.Equation(None, subscripts, initial=expression, line=line)
+    return form.Equation(expression, subscripts, initial=initial, curve=curve, line=line)
+
+
+def _curve_of(tag: Tag) -> form.Curve | None:
+    ys = _numbers(tag.first("ypts"))
+    xs = _numbers(tag.first("xpts"))
+    points = [(point.get("x"), point.get("y")) for point in tag.each("pt", "point")]
+    if not ys and points:
+        pairs = [(_number(x or ""), _number(y or "")) for x, y in points]
+    elif not ys:
+        return None
+    else:
+        scale = tag.first("xscale")
+        if not xs:
+            if scale is None:
+                raise Refused("the graphical function has no x values")
+            low, high = (_number(scale.get(end) or "") for end in ("min", "max"))
+            step = (high - low) / (len(ys) - 1) if len(ys) > 1 else 0.0
+            xs = [low + i * step for i in range(len(ys))]
+            xs[-1] = high if len(ys) > 1 else low
+        if len(xs) != len(ys):
+            raise Refused(f"the graphical function has {len(xs)} x values and {len(ys)} y values")
+        pairs = list(zip(xs, ys, strict=True))
+    kind = (tag.get("type") or "").lower() or (
+        "discrete" if tag.attributes.get("discrete") == "true" else "continuous"
+    )
+    match kind:
+        case "continuous" | "extrapolate" | "discrete":
+            return form.Curve(tuple(sorted(pairs, key=lambda pair: pair[0])), kind)
+    raise Refused(
+        f"a graphical function of the type {kind!r} isn't there; continuous, extrapolate and discrete are"
+    )
+
+
+def _numbers(tag: Tag | None) -> list[float]:
+    if tag is None:
+        return []
+    separator = tag.get("sep")
+    if separator is None:
+        separator = next((sign for sign in ",;" if sign in tag.text), None)
+    return [_number(part) for part in tag.text.split(separator) if part.strip()]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.strip())
+    except ValueError:
+        raise Refused(f"{text.strip()!r:.40} in a graphical function is no number") from None
