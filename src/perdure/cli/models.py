@@ -7,6 +7,7 @@ from perdure.dialects.bptk.in_process import Bptk
 from perdure.errors import InvalidScenario, with_article
 from perdure.scenarios import Catalogue
 from perdure.scenarios.files import GivenModel, load_attribute, scenario_files, users_code
+from perdure.scenarios.model_files import is_model_file, load_model_file
 
 __all__ = ["load_catalogue"]
 
@@ -20,9 +21,14 @@ def load_catalogue(target: str | None) -> Catalogue:
     ----------
     target
         ``module:name`` or ``file.py:name`` of a catalogue, a `bptk` object, a model, several models, or a
-        function that returns one of these. By default the ``*.json`` files of ``./scenarios``; without those,
-        the example models.
+        function that returns one of these; or the path of a model file, as ``folder/model.stmx``, whose
+        elements keep the names of the file. By default the ``*.json`` files of ``./scenarios``; without
+        those, the example models.
     """
+    if target is not None and is_model_file(target):
+        catalogue = Catalogue()
+        catalogue.register_model(load_model_file(Path(target), naming="file"))
+        return catalogue
     if target is None:
         if scenario_files(SCENARIOS):
             catalogue = Catalogue()

@@ -27,9 +27,10 @@ def serve(
     models: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODULE:FACTORY]",
-            help="module:name or file.py:name of a Catalogue or Model, or a function that returns one; by "
-            "default ./scenarios/*.json, and without those the example models.",
+            metavar="[MODULE:FACTORY|FILE]",
+            help="module:name or file.py:name of a Catalogue or Model, or a function that returns one; or a "
+            "model file (.stmx, .xmile). By default ./scenarios/*.json, and without those the example "
+            "models.",
             show_default=False,
         ),
     ] = None,

@@ -11,7 +11,7 @@ PerdureError
 │   │   ├── ImpureFunction      a function reads a clock, a file or the like
 │   │   └── UnservableModel     a model's file holds what can't be served
 │   ├── AsgiOnly                what is for Flask or WSGI was tried on a BptkServer
-│   ├── Unsupported             agents and XMILE, which come later
+│   ├── Unsupported             agents, which come later
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario

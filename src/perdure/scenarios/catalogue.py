@@ -33,6 +33,7 @@ from perdure.scenarios.files import (
     served,
 )
 from perdure.scenarios.model import ServedModel
+from perdure.scenarios.model_files import MODEL_FILES, adapted_to, is_model_file
 from perdure.scenarios.scenario import Scenario, frozen
 
 __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
@@ -154,13 +155,14 @@ class Manager:
             A frozen model that it runs instead of the manager's.
         """
         place = f"the scenario {name!r} of {self.name!r}"
-        fingerprint = self.fingerprint if model is None else model.fingerprint()
         model = model or self.model
         others = _other_keys(place, definition, (*model.settable, _RUN_SPECS))
         base: Mapping[str, Mapping[str, Any]] = {"constants": self.base_constants, "points": self.base_points}
         settings = {
             kind: {**base.get(kind, {}), **_mapping(place, definition, kind)} for kind in model.settable
         }
+        model, settings = adapted_to(model, settings)
+        fingerprint = self.fingerprint if model is self.model else model.fingerprint()
         try:
             known, problems = model.known(place, settings)
             scenario = Scenario(
@@ -306,10 +308,13 @@ class Catalogue:
                     "are not supported yet"
                 )
             if definition.get("source"):
-                raise InvalidScenario(
-                    reason=f"{place} has a source, {definition['source']!r}; XMILE files are not supported "
-                    "yet: give it a Python model instead"
-                )
+                # Its `model` is where BPTK-Py writes the Python that it makes of the source.
+                source = _check_name(place, definition["source"])
+                if not is_model_file(source):
+                    raise InvalidScenario(
+                        reason=f"{place} has the source {source!r}; a source ends in {', '.join(MODEL_FILES)}"
+                    )
+                definition = {**definition, "model": source}
             known = built.get(name) or self.managers.get(name)
             manager = _manager(name, place, definition, folder) if known is None else known.copy()
             if known is not None:

@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.errors import InvalidScenario, PerdureError, Unsupported, with_article
+from perdure.errors import InvalidScenario, PerdureError, with_article
 from perdure.scenarios.engine_model import EngineModel
 from perdure.scenarios.model import ServedModel
+from perdure.scenarios.model_files import is_model_file, load_model_file
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = [
@@ -38,8 +39,6 @@ GivenModel = Model | EngineModel
 """What users register."""
 
 MODEL_NAMES = ("simulation_model", "model")
-XMILE = (".itmx", ".stmx", ".xmile")
-
 _OTHERS = tuple(
     f"{folder}{os.sep}"
     for folder in (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), Path(__file__).parents[1])
@@ -85,12 +84,13 @@ def load_model(name: str, folder: Path | None = None) -> GivenModel:
     ----------
     name
         ``package.module.attribute``, or ``folder/file`` (with or without ``.py``), whose ``simulation_model``
-        or ``model`` is taken. What is found may be a model, or a class or function that makes one.
+        or ``model`` is taken. What is found may be a model, or a class or function that makes one. Or the
+        path of a model file, such as ``folder/file.stmx``, whose elements get BPTK-Py's names.
     folder
         Where ``folder/file`` begins, and where packages are looked for too; by default the working folder.
     """
-    if name.lower().endswith(XMILE):
-        raise Unsupported(what=name, feature="XMILE files")
+    if is_model_file(name):
+        return load_model_file((folder or Path()) / name)
     path = _path(name, folder)
     if path.is_file():
         module = _import_file(path)
@@ -157,7 +157,8 @@ def model_source(name: str, folder: Path | None = None) -> str:
 
 
 def _path(name: str, folder: Path | None) -> Path:
-    return (folder or Path()) / (name if name.endswith(".py") else f"{name}.py")
+    whole = name.endswith(".py") or is_model_file(name)
+    return (folder or Path()) / (name if whole else f"{name}.py")
 
 
 def load_attribute(module_name: str, attribute: str, folder: Path | None = None) -> Any:

@@ -201,10 +201,10 @@ def test_what_is_about_agents_says_so(asked: Callable[[Any], Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["water.stmx", "models/Water.ITMX", "water.xmile"])
-def test_a_file_of_xmile_says_so(made: Any, name: str) -> None:
-    with pytest.raises(Unsupported, match=r"XMILE files are not supported yet"):
+def test_a_missing_file_of_xmile_says_so(made: Any, name: str) -> None:
+    with pytest.raises(InvalidScenario, match=f"{name} can't be read: No such file"):
         made.register_model(name, "smWater")
-    with pytest.raises(Unsupported, match=r"XMILE files are not supported yet"):
+    with pytest.raises(InvalidScenario, match=f"{name} can't be read: No such file"):
         made.register_scenario_manager({"smWater": {"model": name}})
 
 

@@ -26,7 +26,8 @@ def loaded(folder: Path, **files: Any) -> Catalogue:
     ("definition", "words"),
     [
         ({**BATH, "type": "abm"}, "type 'abm'; only 'sd' can be run, and agents are not supported yet"),
-        ({**BATH, "source": "bath.stmx"}, "a source, 'bath.stmx'; XMILE files are not supported yet"),
+        ({**BATH, "source": "bath.stmx"}, "bath.stmx can't be read: No such file"),
+        ({**BATH, "source": "bath.txt"}, "has the source 'bath.txt'; a source ends in .itmx, .stmx, .xmile"),
         ({**BATH, "model": "no_such_package.model"}, "no module 'no_such_package'"),
         ({**BATH, "model": "models/none"}, "no model 'models/none': neither the file"),
         ({"scenarios": {}}, "has no model"),

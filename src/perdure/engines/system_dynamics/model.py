@@ -17,6 +17,7 @@ from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.attributes import attributes_of
 from perdure.engines.system_dynamics.compiling.lowering import lower
 from perdure.engines.system_dynamics.compiling.program import Program
+from perdure.engines.system_dynamics.elements import Constant
 from perdure.engines.system_dynamics.expression import FunctionCall, Operand, operands
 from perdure.engines.system_dynamics.identity.fingerprint import fingerprint
 from perdure.engines.system_dynamics.model_elements import ModelElements
@@ -65,6 +66,8 @@ class Model(ModelElements):
     save_every, pause, time_units
         What a file says of the time between two results and between two pauses, and of the unit of time;
         None and an empty text where it says nothing.
+    all_overridable
+        Whether a scenario may make a constant of any element, as it may of models from files.
     upgrade
         A function ``(state, former_hash) -> state``, or None. It converts the state of a session that began
         with the model whose fingerprint is `former_hash`. It is not part of the fingerprint.
@@ -103,6 +106,7 @@ class Model(ModelElements):
         self.save_every: float | None = None
         self.pause: float | None = None
         self.time_units = ""
+        self.all_overridable = False
         self._functions: dict[str, Callable[..., Any]] = {}
         self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
@@ -179,6 +183,7 @@ class Model(ModelElements):
         model.run_specs(times.start, times.stop, times.dt)
         model.method, model.time_units = times.method, times.units
         model.save_every, model.pause = times.save_every, times.pause
+        model.all_overridable = True
         return model
 
     # Defining -----------------------------------------------------------------------------------------------
@@ -438,6 +443,24 @@ class Model(ModelElements):
         tables = self.tables()
         made.points = {name: tables.get(name, ()) for name in self.points}
         made._program = (tuple(sorted(tables)), self.program())
+        return made
+
+    def with_constants(self, values: Mapping[str, float]) -> "Model":
+        """Return a copy in which elements are constants, also such as had an equation or were stocks.
+
+        Raises
+        ------
+        UnknownElement
+            If there is no such element.
+        ModelError
+            If a value isn't a finite number.
+        """
+        made = self.frozen()
+        made._program = None
+        for name, value in values.items():
+            self.known(name, "A scenario")
+            made._elements[name] = constant = Constant(made, name)
+            constant.equation = value
         return made
 
     def thawed(self) -> "Model":

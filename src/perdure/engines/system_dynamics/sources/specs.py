@@ -10,7 +10,7 @@ from perdure.engines.system_dynamics.sources.equations import Context
 from perdure.engines.system_dynamics.sources.form import Node, Specs
 from perdure.engines.system_dynamics.sources.problems import Problems, Refused
 
-__all__ = ["Times", "times_of"]
+__all__ = ["Times", "times_of", "worked_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +30,20 @@ def times_of(specs: Specs, context: Context, problems: Problems) -> Times:
     """Return the run specs, with their expressions evaluated as they are at the start."""
     known: dict[str, float] = {}
 
-    def worked_out(what: str, node: Node, otherwise: float) -> float:
+    def number(what: str, node: Node, otherwise: float) -> float:
         with problems.at(specs.line, f"run specs, {what}"):
-            return _number(context.value(node), known)
+            return worked_out(context.value(node), known)
         return otherwise
 
-    known["starttime"] = known["time"] = start = worked_out("start", specs.start, 0.0)
-    known["dt"] = dt = worked_out("dt", specs.dt, 1.0)
-    known["stoptime"] = stop = worked_out("stop", specs.stop, start)
+    known["starttime"] = known["time"] = start = number("start", specs.start, 0.0)
+    known["dt"] = dt = number("dt", specs.dt, 1.0)
+    known["stoptime"] = stop = number("stop", specs.stop, start)
     return Times(
         start=start,
         stop=stop,
         dt=dt,
-        save_every=None if specs.save_every is None else worked_out("save_every", specs.save_every, dt),
-        pause=None if specs.pause is None else worked_out("pause", specs.pause, dt),
+        save_every=None if specs.save_every is None else number("save_every", specs.save_every, dt),
+        pause=None if specs.pause is None else number("pause", specs.pause, dt),
         method=specs.method,
         units=specs.time_units,
     )
@@ -68,7 +68,7 @@ _ARITHMETIC: Mapping[str, Callable[..., float]] = {
 }
 
 
-def _number(expression: Expression, known: Mapping[str, float]) -> float:
+def worked_out(expression: Expression, known: Mapping[str, float]) -> float:
     """Evaluate an expression of numbers, of the times that are known and of variables with such values."""
     try:
         return _evaluated(expression, known, 0)

@@ -1,0 +1,67 @@
+"""Model files: models of XMILE files by their path, and what scenarios may set in them."""
+
+from pathlib import Path
+from typing import Any
+
+from perdure.engines.system_dynamics import Model
+from perdure.scenarios.model import ServedModel, Settings
+from perdure.scenarios.system_dynamics import SystemDynamicsModel
+
+__all__ = ["MODEL_FILES", "adapted_to", "is_model_file", "load_model_file"]
+
+MODEL_FILES = (".itmx", ".stmx", ".xmile")
+"""The endings of model files."""
+
+
+def is_model_file(name: str) -> bool:
+    """Return whether a name is that of a model file."""
+    return name.lower().endswith(MODEL_FILES)
+
+
+def load_model_file(path: Path, *, naming: Any = "bptk") -> Model:
+    """Return the model of a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    naming
+        ``"bptk"`` gives elements the names that BPTK-Py does, which scenario files use; ``"file"`` keeps
+        those of the file.
+
+    Raises
+    ------
+    InvalidScenario
+        If the file can't be read.
+    UnservableModel
+        If it holds what can't be served.
+    """
+    return Model.from_xmile(path, naming=naming)
+
+
+def adapted_to(model: ServedModel, settings: Settings) -> tuple[ServedModel, Settings]:
+    """Return the model that a scenario runs, and its settings.
+
+    In a model from a file a scenario may make a constant of any element, as in BPTK-Py, and write a constant
+    as an equation of numbers. A fork of the model then has these constants.
+    """
+    if not isinstance(model, SystemDynamicsModel) or not model.model.all_overridable:
+        return model, settings
+    constants = {name: _number(value) for name, value in settings["constants"].items()}
+    elements = model.model.elements
+    replaced = {
+        name: value
+        for name, value in constants.items()
+        if name in elements and not elements[name].overridable
+    }
+    if replaced:
+        model = SystemDynamicsModel(model.model.with_constants(replaced))
+    return model, {**settings, "constants": constants}
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    from perdure.engines.system_dynamics.sources.constants import constant_of
+
+    return constant_of(value)

@@ -1,0 +1,92 @@
+"""Scenarios on models from XMILE files, as BPTK-Py has them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from perdure.cli import app
+from perdure.cli.models import load_catalogue
+from perdure.errors import InvalidOverride, ModelError
+from perdure.scenarios import Catalogue
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "sd_models"
+TEACUP = FIXTURES / "samples" / "teacup" / "teacup.stmx"
+
+
+@pytest.fixture
+def tea(tmp_path: Path) -> Catalogue:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "tea.stmx").write_bytes(TEACUP.read_bytes())
+    (tmp_path / "scenarios").mkdir()
+    scenarios = {
+        "base": {},
+        "cold": {"constants": {"roomTemperature": "2+3*4"}},
+        "still": {"constants": {"teacupTemperature": 100, "heatLossToRoom": 1}},
+    }
+    definition = {"source": "models/tea.stmx", "model": "simulation_models/tea", "scenarios": scenarios}
+    (tmp_path / "scenarios" / "tea.json").write_text(json.dumps({"smTea": definition}))
+    catalogue = Catalogue()
+    catalogue.load(tmp_path / "scenarios")
+    assert not catalogue.unusable
+    return catalogue
+
+
+def last_of(catalogue: Catalogue, scenario: str, element: str) -> float:
+    results: Any = catalogue.run_scenarios(scenario, "smTea", element, return_format="dict")
+    values: dict[float, float] = results["smTea"][scenario]["equations"][element]
+    return values[30.0]
+
+
+def test_a_source_in_a_scenario_file_is_the_model_with_the_names_of_bptk(tea: Catalogue) -> None:
+    assert set(tea.scenario("smTea", "base").elements) == {
+        "teacupTemperature",
+        "heatLossToRoom",
+        "characteristicTime",
+        "roomTemperature",
+    }
+    assert last_of(tea, "base", "teacupTemperature") == pytest.approx(75.374001)
+
+
+def test_a_constant_may_be_an_equation_of_numbers(tea: Catalogue) -> None:
+    assert last_of(tea, "cold", "roomTemperature") == 14.0
+    with pytest.raises(ModelError, match="is no number and no equation of numbers"):
+        tea.register_scenarios({"bad": {"constants": {"roomTemperature": "import os"}}}, "smTea")
+
+
+def test_a_scenario_may_make_a_constant_of_any_variable(tea: Catalogue) -> None:
+    assert last_of(tea, "still", "teacupTemperature") == 100.0
+    assert last_of(tea, "still", "heatLossToRoom") == 1.0
+    assert last_of(tea, "base", "teacupTemperature") == pytest.approx(75.374001)
+    still, base = (tea.scenario("smTea", name) for name in ("still", "base"))
+    assert still.fingerprint != base.fingerprint
+    with pytest.raises(InvalidOverride, match="a constant is a finite number"):
+        tea.register_scenarios({"bad": {"constants": {"roomTemperature": None}}}, "smTea")
+
+
+def test_a_model_file_is_registered_by_its_path_and_served_with_its_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tea.stmx").write_bytes(TEACUP.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    catalogue = Catalogue()
+    catalogue.register_model("tea.stmx", "smTea")
+    assert "teacupTemperature" in catalogue.scenario("smTea", "base").elements
+    served = load_catalogue("tea.stmx")
+    (manager,) = served
+    assert "teacup temperature" in {name.lower() for name in served.scenario(manager.name, "base").elements}
+
+
+def test_a_model_file_is_checked_from_the_command_line() -> None:
+    good = CliRunner().invoke(app, ["models", "check", str(TEACUP)])
+    assert good.exit_code == 0
+    assert "0 to 30 Time, steps of 0.125, euler" in good.output
+    bad = FIXTURES / "tests" / "subscript_subranges" / "test_subscript_subrange.xmile"
+    listed = CliRunner().invoke(app, ["models", "check", str(bad), "--json"])
+    assert listed.exit_code == 1
+    assert json.loads(listed.output)["problems"] == [
+        "line 36: Rate A: '?' is no part of an equation",
+        "line 60: Subrange Vals: 'Subrange_of_Dim1' is no element of the dimension 'dim1'",
+    ]
