@@ -174,6 +174,30 @@ class Model(ModelElements):
         return cls._from_file(Path(path), read_xmile, naming)
 
     @classmethod
+    def from_vensim(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":
+        """Return the model of a Vensim file (`.mdl`).
+
+        Parameters
+        ----------
+        path
+            The file. Spreadsheets that it reads are looked for beside it.
+        naming
+            As for `from_xmile`.
+
+        Raises
+        ------
+        InvalidScenario
+            If the file can't be read.
+        UnservableModel
+            If it holds what can't be served; the error lists all with line and element.
+        MissingExtra
+            If PySD, which parses the equations, isn't installed (extra ``vensim``).
+        """
+        from perdure.engines.system_dynamics.sources.loading import read_vensim
+
+        return cls._from_file(Path(path), read_vensim, naming)
+
+    @classmethod
     def _from_file(cls, path: Path, read: "Reader", naming: "NamingStyle") -> "Self":
         from perdure.engines.system_dynamics.sources.loading import load_into
 

@@ -46,8 +46,8 @@ _FUNCTIONS = {
     for name in (
         "exp", "sqrt", "ln", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "floor", "ceil",
         "abs", "factorial", "combinations", "permutations", "gammaln", "invnorm", "normalcdf", "sinh", "cosh",
-        "tanh", "truncate", "quantum", "remainder", "xidz", "sort_order", "sort_rank", "element_at",
-        "vector_select", "inverse", "allocate_available", "allocate_by_priority",
+        "tanh", "truncate", "quantum", "quotient", "remainder", "xidz", "sort_order", "sort_rank",
+        "element_at", "vector_select", "inverse", "allocate_available", "allocate_by_priority",
     )
 } | {"round": "round_to"} | {name: name for name in FORMULAS}  # fmt: skip
 _RUN_SPECS = {"time": "t", "dt": "dt", "starttime": "t0", "stoptime": "stop"}

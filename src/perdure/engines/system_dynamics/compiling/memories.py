@@ -56,12 +56,80 @@ def _return_of_stream(stream: tuple[float, ...], dt: float, present: float, miss
     return 0.5 * (low + high)
 
 
+# Delays that change at steps only, as Vensim's DELAY FIXED, DELAY N and SMOOTH N ----------------------------
+
+_MOST_STAGES = 1_000_000
+
+
+def _stages(number: float, what: str) -> int:
+    if not 1.0 <= number <= _MOST_STAGES:
+        raise ValueError(f"{what} must be from 1 to {_MOST_STAGES:,}, not {number!r}")
+    return int(number)
+
+
+def _pipeline(dt: float, time: float, initial: float) -> tuple[float, ...]:
+    """Begin a pipeline with as many places as the time has steps, at least one."""
+    return (initial,) * _stages(max(round(time / dt + 1e-6), 1), "the steps of a delay")
+
+
+def _delay_n(dt: float, time: float, order: float, initial: float) -> tuple[float, ...]:
+    """Begin the contents of the stages, and the times that held when they were filled.
+
+    No stage may be shorter than a step; the order is reduced until none is.
+    """
+    stages = min(_stages(order, "the order of a delay"), max(int(time / dt), 1))
+    return (initial * time,) * stages + (time,) * stages
+
+
+def _delayed_on(values: tuple[float, ...], dt: float, value: float, time: float) -> tuple[float, ...]:
+    stages = len(values) // 2
+    times = (time, *values[stages:-1])
+    outflows = [content / each for content, each in zip(values[:stages], times, strict=True)]
+    contents = [
+        content + dt * (inflow - outflow) * stages
+        for content, inflow, outflow in zip(values[:stages], (value, *outflows[:-1]), outflows, strict=True)
+    ]
+    return (*contents, *times)
+
+
+def _smoothed_on(values: tuple[float, ...], dt: float, value: float, time: float) -> tuple[float, ...]:
+    stages = len(values)
+    return tuple(
+        content + dt * (target - content) * stages / time
+        for content, target in zip(values, (value, *values[:-1]), strict=True)
+    )
+
+
 MEMORIES: Mapping[str, MemoryKind] = {
     # All values of an input so far.
     "stream": MemoryKind(
         begin=lambda dt: (),
         update=lambda values, dt, value: (*values, value),
         reads={"internal_return": _return_of_stream},
+    ),
+    # One value, of the step before.
+    "held": MemoryKind(
+        begin=lambda dt, initial: (initial,),
+        update=lambda values, dt, value: (value,),
+        reads={"last": lambda values, dt: values[0]},
+    ),
+    # The values of as many steps as a delay takes, the oldest first.
+    "pipeline": MemoryKind(
+        begin=_pipeline,
+        update=lambda values, dt, value: (*values[1:], value),
+        reads={"last": lambda values, dt: values[0]},
+    ),
+    # The contents of the stages of a delay, and their times.
+    "delay_n": MemoryKind(
+        begin=_delay_n,
+        update=_delayed_on,
+        reads={"last": lambda values, dt: values[len(values) // 2 - 1] / values[len(values) // 2]},
+    ),
+    # The averages of the stages of a smooth.
+    "smooth_n": MemoryKind(
+        begin=lambda dt, order, initial: (initial,) * _stages(order, "the order of a smooth"),
+        update=_smoothed_on,
+        reads={"last": lambda values, dt: values[-1]},
     ),
 }
 """The kinds by name."""

@@ -55,14 +55,21 @@ def interval(t: float, dt: float, start: float, width: float) -> float:
 
 
 def intervals(t: float, dt: float, start: float, repeat: float, width: float, end: float) -> float:
-    """PULSE TRAIN: 1.0 from `start` for `width`, again every `repeat`, up to `end`; otherwise 0.0."""
+    """PULSE TRAIN: 1.0 from `start` for `width`, again every `repeat`, up to and at `end`; otherwise 0.0."""
     middle = t + 0.5 * dt
-    if not start < middle < end:
+    if not start < middle < end + dt:
         return 0.0
+    if repeat <= width:
+        return 1.0
     since = middle - start
-    if repeat > 0.0:
-        since -= repeat * math.floor(since / repeat)
-    return 1.0 if since < max(width, dt) else 0.0
+    return 1.0 if since - repeat * math.floor(since / repeat) < max(width, dt) else 0.0
+
+
+def quotient(x: float, y: float) -> float:
+    """A division that goes on at zero, with inf or nan as in IEEE 754."""
+    if y != 0.0:
+        return x / y
+    return math.nan if x == 0.0 or x != x else math.copysign(math.inf, x) * math.copysign(1.0, y)
 
 
 FUNCTIONS: dict[str, object] = {
@@ -71,6 +78,7 @@ FUNCTIONS: dict[str, object] = {
     "tanh": math.tanh,
     "truncate": truncate,
     "quantum": quantum,
+    "quotient": quotient,
     "remainder": remainder,
     "xidz": xidz,
     "interval": interval,

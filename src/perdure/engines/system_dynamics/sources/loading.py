@@ -1,6 +1,6 @@
 """Loading: a model's file, read and built into a model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from perdure.engines.system_dynamics.model_elements import ModelElements
@@ -12,13 +12,12 @@ from perdure.engines.system_dynamics.sources.limits import MOST_BYTES
 from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
 from perdure.engines.system_dynamics.sources.problems import Problems, Refused
 from perdure.engines.system_dynamics.sources.specs import Times
-from perdure.engines.system_dynamics.sources.xmile.reading import form_of
+from perdure.engines.system_dynamics.sources.vensim.builtins import VENSIM
+from perdure.engines.system_dynamics.sources.vensim.reader import form_of as form_of_vensim
+from perdure.engines.system_dynamics.sources.xmile.reading import form_of as form_of_xmile
 from perdure.errors import Invalid, InvalidScenario
 
-__all__ = ["XMILE_SUFFIXES", "load_into", "read_xmile"]
-
-XMILE_SUFFIXES = (".itmx", ".stmx", ".xmile", ".xml")
-"""The endings of XMILE files."""
+__all__ = ["READERS", "Reader", "load_into", "read_vensim", "read_xmile"]
 
 Reader = Callable[[Path, Problems], tuple[Form, Functions]]
 """Reads a file; it adds what can't be served to the problems and refuses what is no file of its kind."""
@@ -26,7 +25,19 @@ Reader = Callable[[Path, Problems], tuple[Form, Functions]]
 
 def read_xmile(path: Path, problems: Problems) -> tuple[Form, Functions]:
     """Return the form of an XMILE file with the functions of its language."""
-    return form_of(_content(path), path.stem, problems), XMILE
+    return form_of_xmile(_content(path), path.stem, problems), XMILE
+
+
+def read_vensim(path: Path, problems: Problems) -> tuple[Form, Functions]:
+    """Return the form of a Vensim file with the functions of its language."""
+    return form_of_vensim(_content(path), path, problems), VENSIM
+
+
+READERS: Mapping[str, Reader] = {
+    **dict.fromkeys((".itmx", ".stmx", ".xmile", ".xml"), read_xmile),
+    ".mdl": read_vensim,
+}
+"""What reads a file, by the ending of its name in small letters."""
 
 
 def load_into(

@@ -52,7 +52,7 @@ class MacroCalls:
 
     def _written(self, macro: form.Macro, arguments: tuple[form.Node, ...], context: Context) -> Expression:
         prefix = context.hidden_name(macro.name)
-        scope = Scope()
+        scope = Scope(parent=context.scope.root)
         for parameter, argument in zip(macro.parameters, arguments, strict=True):
             scope.symbols[canonical(parameter)] = _parameter(parameter, argument, context, scope, prefix)
         names: dict[tuple[str, Cell], str] = {}

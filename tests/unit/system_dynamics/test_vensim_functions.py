@@ -51,11 +51,19 @@ def test_a_pulse_of_no_width_lasts_one_step():
 
 def test_a_pulse_train_repeats_until_its_end():
     held = [t for t in range(20) if vensim.intervals(float(t), 1.0, 7.0, 3.0, 2.0, 14.0)]
-    assert held == [7, 8, 10, 11, 13]
+    assert held == [7, 8, 10, 11, 13, 14]
 
 
 def test_a_pulse_train_that_overlaps_never_falls():
     assert all(vensim.intervals(float(t), 1.0, 0.0, 2.0, 3.0, 9.0) for t in range(9))
+
+
+@given(st.floats(), st.floats())
+def test_a_quotient_is_that_of_ieee_754(x, y):
+    with np.errstate(all="ignore"):
+        assert np.array(vensim.quotient(x, y)).tobytes() == np.array(np.float64(x) / y).tobytes() or (
+            math.isnan(vensim.quotient(x, y)) and np.isnan(np.float64(x) / y)
+        )
 
 
 def test_hyperbolic_functions_overflow_to_infinity():

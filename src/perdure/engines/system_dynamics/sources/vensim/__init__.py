@@ -1,0 +1,1 @@
+"""Vensim's `.mdl` files: read them into a form. PySD parses the equations (extra ``vensim``)."""

@@ -1,0 +1,366 @@
+"""PySD's syntax trees as expressions of the form."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.engines.system_dynamics.sources.form import (
+    Call,
+    Curve,
+    Item,
+    Name,
+    Node,
+    Number,
+    Operation,
+    Subscript,
+    Whole,
+    canonical,
+)
+from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS, NA
+from perdure.engines.system_dynamics.sources.vensim.parsing import plain_name
+from perdure.engines.system_dynamics.sources.vensim.ranges import Ranges
+
+__all__ = ["Translator"]
+
+_ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "quotient", "^": "power"}
+_COMPARISONS = {
+    "=": "equal",
+    "<>": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+}
+_MOST_NESTED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Translator:
+    """Translates the equations of the model or of one macro.
+
+    Parameters
+    ----------
+    ranges
+        The subscript ranges of the model.
+    macros, lookups
+        The canonical names of the macros and of the variables that are called.
+    variables
+        The dimensions of arrayed variables by their canonical names.
+    within_macro
+        Whether names that end with ``$`` are those of the whole model.
+    """
+
+    ranges: Ranges
+    macros: frozenset[str]
+    lookups: frozenset[str]
+    variables: Mapping[str, tuple[str, ...]]
+    within_macro: bool = False
+
+    def expression(self, syntax: Any, subscripts: Sequence[str] = ()) -> Node:
+        """Return the expression of a tree in an equation of the cells `subscripts`.
+
+        Raises
+        ------
+        Refused
+            If something in it isn't supported.
+        """
+        return _Equation(self, tuple(subscripts)).node(syntax, 0)
+
+    def curve(self, syntax: Any) -> Curve:
+        """Return the points of a lookup that is written in the model."""
+        return _curve(syntax)
+
+
+def _curve(syntax: Any) -> Curve:
+    points = tuple((float(x), float(y)) for x, y in zip(syntax.x, syntax.y, strict=True))
+    return Curve(points, "extrapolate" if syntax.type == "extrapolate" else "continuous")
+
+
+@dataclass(frozen=True, slots=True)
+class _Equation:
+    translator: Translator
+    subscripts: tuple[str, ...]
+
+    def node(self, syntax: Any, depth: int) -> Node:
+        if depth > _MOST_NESTED:
+            raise Refused("the equation is nested too deeply")
+        if isinstance(syntax, bool | int | float) or hasattr(syntax, "dtype"):
+            if getattr(syntax, "shape", ()):
+                raise Refused("a list of numbers is the whole right side of an equation")
+            value = float(syntax)
+            return Number(NA if math.isnan(value) else value)
+        kind = type(syntax).__name__.removesuffix("Structure")
+        translate = _STRUCTURES.get(kind)
+        if translate is None:
+            raise Refused(_MISPLACED.get(kind, f"{kind} isn't supported here"))
+        return translate(self, syntax, depth + 1)
+
+    # Operators ----------------------------------------------------------------------------------------------
+
+    def arithmetic(self, syntax: Any, depth: int) -> Node:
+        arguments = [self.node(each, depth) for each in syntax.arguments]
+        if syntax.operators == ["negative"]:
+            return Operation("negate", (arguments[0],))
+        operators = [_ARITHMETIC[each] for each in syntax.operators]
+        for i, divisor in enumerate(arguments[1:]):
+            # A number other than zero needs no care.
+            if operators[i] == "quotient" and isinstance(divisor, Number) and divisor.value != 0.0:
+                operators[i] = "divide"
+        if operators[0] == "power":  # from the right, as in mathematics
+            result = arguments[-1]
+            for argument in reversed(arguments[:-1]):
+                result = Operation("power", (argument, result))
+            return result
+        return _from_left(operators, arguments)
+
+    def logic(self, syntax: Any, depth: int) -> Node:
+        operators = [each.upper() for each in syntax.operators]
+        arguments = [self.node(each, depth) for each in syntax.arguments]
+        if operators == [":NOT:"]:
+            return Operation("not", (arguments[0],))
+        if operators[0] in _COMPARISONS:
+            return _from_left([_COMPARISONS[each] for each in operators], arguments)
+        # :AND: binds closer than :OR:.
+        groups = [[arguments[0]]]
+        for operator, argument in zip(operators, arguments[1:], strict=True):
+            if operator == ":AND:":
+                groups[-1].append(argument)
+            else:
+                groups.append([argument])
+        return _joined("or", [_joined("and", group) for group in groups])
+
+    # Names --------------------------------------------------------------------------------------------------
+
+    def reference(self, syntax: Any, depth: int) -> Node:
+        name = plain_name(syntax.reference)
+        if syntax.subscripts is None and name in self.translator.ranges and not self.known(name):
+            return self.number_of(name)
+        if self.translator.within_macro and name.endswith("$"):
+            name = f".{name[:-1].rstrip('_ ')}"
+        subscripts = tuple(self.subscript(each) for each in _listed(syntax.subscripts))
+        if canonical(name).lstrip(".") == "time" and not subscripts:
+            return Operation("time", ())
+        return Name(name, subscripts)
+
+    def known(self, name: str) -> bool:
+        return canonical(name) in self.translator.variables
+
+    def number_of(self, name: str) -> Node:
+        """Return the number of the computed cell's element in the whole range that `name` belongs to."""
+        ranges = self.translator.ranges
+        elements, whole = ranges.elements(name), ranges.whole(name)
+        numbers = [whole.index(canonical(each)) + 1 for each in elements]
+        if numbers == list(range(1, len(elements) + 1)):
+            return Name(name)
+        place = Operation("subtract", (Name(name), Number(1.0)))
+        return Operation("element_at", (place, *(Number(float(number)) for number in numbers)))
+
+    def subscript(self, text: str) -> Subscript:
+        text = text.strip()
+        return Whole(plain_name(text[:-1])) if text.endswith("!") else Item(plain_name(text))
+
+    def whole(self, syntax: Any, depth: int, along: int = 1) -> Name:
+        """Return a reference to a variable with its last dimensions as a whole."""
+        node = self.node(syntax, depth)
+        if not isinstance(node, Name) or len(node.subscripts) < along:
+            raise Refused("the function takes an array by its name and subscripts")
+        keep = len(node.subscripts) - along
+        known = self.translator.variables.get(canonical(node.name), ())
+        wholes = []
+        for i, subscript in enumerate(node.subscripts[keep:], keep):
+            name = getattr(subscript, "name", None)
+            if not isinstance(name, str):
+                raise Refused("the function takes an array by its name and subscripts")
+            # An element stands for all of its dimension.
+            own = known[i] if i < len(known) else name
+            wholes.append(Whole(name if name in self.translator.ranges else own))
+        return Name(node.name, (*node.subscripts[:keep], *wholes))
+
+    def place(self, back: int = 1) -> Node:
+        """Return the position, from 0, of the computed cell in the last dimension, or in one before."""
+        ranges = [each for each in self.subscripts if each in self.translator.ranges]
+        if len(ranges) < back:
+            raise Refused("the function gives an array, so the left side needs ranges as subscripts")
+        return Operation("subtract", (Name(ranges[-back]), Number(1.0)))
+
+    # Calls --------------------------------------------------------------------------------------------------
+
+    def call(self, syntax: Any, depth: int) -> Node:
+        function = canonical(plain_name(syntax.function.reference))
+        title = function.replace("_", " ").upper()
+        if function in self.translator.lookups:
+            curve = self.reference(syntax.function, depth)
+            (argument,) = _taken(title, syntax.arguments, 1)
+            return Call("lookup", (curve, self.node(argument, depth)))
+        if function in self.translator.macros:
+            return Call(function, tuple(self.node(each, depth) for each in syntax.arguments))
+        if function in _CALLS:
+            arity, translate = _CALLS[function]
+            return translate(self, _taken(title, syntax.arguments, arity), depth)
+        if function not in FUNCTIONS:
+            raise Refused(f"{title} isn't supported")
+        arguments = [self.node(each, depth) for each in syntax.arguments]
+        try:
+            return FUNCTIONS[function](*arguments)
+        except NotImplementedError as error:
+            raise Refused(f"{title} {error}") from None
+        except TypeError:
+            raise Refused(f"{title} doesn't take {len(arguments)} arguments") from None
+
+    def called(self, function: str, *arguments: Any, depth: int) -> Call:
+        return Call(function, tuple(self.node(each, depth) for each in arguments))
+
+    def element_count(self, arguments: Sequence[Any], depth: int) -> Node:
+        return Number(float(self.translator.ranges.size(plain_name(arguments[0].reference))))
+
+    def sorted(self, operator: str, arguments: Sequence[Any], depth: int) -> Node:
+        vector, direction = arguments
+        return Call(operator, (self.place(), self.node(direction, depth), self.whole(vector, depth)))
+
+    def reordered(self, arguments: Sequence[Any], depth: int) -> Node:
+        vector, order = arguments
+        return Call("element_at", (self.node(order, depth), self.whole(vector, depth)))
+
+    def mapped(self, arguments: Sequence[Any], depth: int) -> Node:
+        """VECTOR ELM MAP: the element so many places after the given one."""
+        first, offset = self.node(arguments[0], depth), self.node(arguments[1], depth)
+        if (
+            not isinstance(first, Name)
+            or not isinstance(first.subscripts[-1:], tuple)
+            or not first.subscripts
+        ):
+            raise Refused("VECTOR ELM MAP takes an array by its name and subscripts")
+        last = first.subscripts[-1]
+        ranges, known = self.translator.ranges, self.translator.variables.get(canonical(first.name))
+        if not isinstance(last, Item) or not known:
+            raise Refused("VECTOR ELM MAP takes an element or a range of a variable of the model")
+        cells = [canonical(each) for each in ranges.elements(known[-1])]
+        starts = [Number(float(cells.index(canonical(each)))) for each in ranges.elements(last.name)]
+        start: Node = starts[0]
+        if len(starts) > 1:
+            place = Operation("subtract", (Name(last.name), Number(1.0)))
+            start = Operation("element_at", (place, *starts))
+        array = Name(first.name, (*first.subscripts[:-1], Whole(known[-1])))
+        return Call("element_at", (Operation("add", (start, offset)), array))
+
+    def selected(self, arguments: Sequence[Any], depth: int) -> Node:
+        selection, values, *how = (self.node(each, depth) for each in arguments)
+        return Call("vector_select", (*how, selection, values))
+
+    def inverted(self, arguments: Sequence[Any], depth: int) -> Node:
+        row, column = self.place(2), self.place()
+        size = Number(float(self.translator.ranges.size(self.subscripts[-1])))
+        place = Operation("add", (Operation("multiply", (row, size)), column))
+        return Call("inverse", (place, self.whole(arguments[0], depth, along=2)))
+
+    def read_as(self, function: str, arguments: Sequence[Any], depth: int) -> Node:
+        """Return a call of a lookup, or of data, that is read otherwise than it is defined."""
+        curve = self.node(arguments[0], depth)
+        if not isinstance(curve, Name):
+            raise Refused("the function takes a lookup by its name")
+        return Call(function, (curve, self.node(arguments[1], depth)))
+
+    def area(self, arguments: Sequence[Any], depth: int) -> Node:
+        curve, start, end = arguments
+        until, before = (self.read_as("lookup_area", (curve, each), depth) for each in (end, start))
+        return Operation("subtract", (until, before))
+
+    # Structures ---------------------------------------------------------------------------------------------
+
+    def lookup(self, syntax: Any, depth: int) -> Node:
+        return Call("lookup", (_curve(syntax.lookups), self.node(syntax.argument, depth)))
+
+    def delay(self, syntax: Any, depth: int) -> Node:
+        function = {1: "delay1", 3: "delay3"}[syntax.order]
+        return self.called(function, syntax.input, syntax.delay_time, syntax.initial, depth=depth)
+
+    def smooth(self, syntax: Any, depth: int) -> Node:
+        function = {1: "smth1", 3: "smth3"}[syntax.order]
+        return self.called(function, syntax.input, syntax.smooth_time, syntax.initial, depth=depth)
+
+    def allocate_available(self, syntax: Any, depth: int) -> Node:
+        requests, profiles = self.whole(syntax.request, depth), self.whole(syntax.pp, depth, along=2)
+        return Call("allocate_available", (self.place(), self.node(syntax.avail, depth), requests, profiles))
+
+    def allocate_by_priority(self, syntax: Any, depth: int) -> Node:
+        width, supply = self.node(syntax.width, depth), self.node(syntax.supply, depth)
+        requests, priorities = self.whole(syntax.request, depth), self.whole(syntax.priority, depth)
+        return Call("allocate_by_priority", (self.place(), width, supply, requests, priorities))
+
+
+_CALLS: dict[str, tuple[int, Callable[[_Equation, Sequence[Any], int], Node]]] = {
+    "elmcount": (1, _Equation.element_count),
+    "get_data_at_time": (2, lambda e, a, d: e.read_as("lookup", a, d)),
+    "invert_matrix": (2, _Equation.inverted),
+    "lookup_backward": (2, lambda e, a, d: e.read_as("lookup_discrete", a, d)),
+    "lookup_extrapolate": (2, lambda e, a, d: e.read_as("lookup_extrapolate", a, d)),
+    "lookup_forward": (2, lambda e, a, d: e.read_as("lookup_next", a, d)),
+    "lookup_area": (3, _Equation.area),
+    "lookup_invert": (2, lambda e, a, d: e.read_as("lookup_inverse", a, d)),
+    "lookup_slope": (2, lambda e, a, d: e.read_as("lookup_slope", a, d)),
+    "prod": (1, lambda e, a, d: e.called("prod", *a, depth=d)),
+    "reinitial": (1, lambda e, a, d: e.called("init", *a, depth=d)),
+    "sum": (1, lambda e, a, d: e.called("sum", *a, depth=d)),
+    "vector_elm_map": (2, _Equation.mapped),
+    "vector_rank": (2, lambda e, a, d: e.sorted("sort_rank", a, d)),
+    "vector_reorder": (2, _Equation.reordered),
+    "vector_select": (5, _Equation.selected),
+    "vector_sort_order": (2, lambda e, a, d: e.sorted("sort_order", a, d)),
+    "vmax": (1, lambda e, a, d: e.called("max", *a, depth=d)),
+    "vmin": (1, lambda e, a, d: e.called("min", *a, depth=d)),
+}
+"""Functions whose arguments aren't simply values, each with their number."""
+
+_STRUCTURES: dict[str, Callable[[_Equation, Any, int], Node]] = {
+    "AllocateAvailable": _Equation.allocate_available,
+    "AllocateByPriority": _Equation.allocate_by_priority,
+    "Arithmetic": _Equation.arithmetic,
+    "Call": _Equation.call,
+    "Delay": _Equation.delay,
+    "DelayFixed": lambda e, s, d: e.called("delay_fixed", s.input, s.delay_time, s.initial, depth=d),
+    "DelayN": lambda e, s, d: e.called("delay_n", s.input, s.delay_time, s.order, s.initial, depth=d),
+    "Forecast": lambda e, s, d: e.called(
+        "forecast", s.input, s.average_time, s.horizon, s.initial_trend, depth=d
+    ),
+    "Game": lambda e, s, d: e.node(s.expression, d),
+    "Initial": lambda e, s, d: e.called("init", s.initial, depth=d),
+    "InlineLookups": _Equation.lookup,
+    "Logic": _Equation.logic,
+    "Reference": _Equation.reference,
+    "SampleIfTrue": lambda e, s, d: e.called("sample_if_true", s.condition, s.input, s.initial, depth=d),
+    "Smooth": _Equation.smooth,
+    "SmoothN": lambda e, s, d: e.called("smooth_n", s.input, s.smooth_time, s.order, s.initial, depth=d),
+    "Trend": lambda e, s, d: e.called("trend", s.input, s.average_time, s.initial_trend, depth=d),
+}
+"""How each structure of PySD's trees is translated, by its name without the ending."""
+
+_MISPLACED = {
+    "Data": "data variables without an equation take their values from another run, which isn't at hand",
+    "GetConstants": "GET DIRECT CONSTANTS is the whole right side of an equation",
+    "GetData": "GET DIRECT DATA is the whole right side of a data equation",
+    "GetLookups": "GET DIRECT LOOKUPS is the whole definition of a lookup",
+    "Integ": "INTEG is the whole right side of an equation",
+}
+
+
+def _listed(subscripts: Any) -> Sequence[str]:
+    return () if subscripts is None else subscripts.subscripts
+
+
+def _taken(title: str, arguments: Sequence[Any], arity: int) -> Sequence[Any]:
+    if len(arguments) != arity:
+        raise Refused(f"{title} takes {arity} arguments, not {len(arguments)}")
+    return arguments
+
+
+def _from_left(operators: Sequence[str], operands: Sequence[Node]) -> Node:
+    result = operands[0]
+    for operator, operand in zip(operators, operands[1:], strict=True):
+        result = Operation(operator, (result, operand))
+    return result
+
+
+def _joined(operator: str, operands: Sequence[Node]) -> Node:
+    return _from_left([operator] * (len(operands) - 1), operands)

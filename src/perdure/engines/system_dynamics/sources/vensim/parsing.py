@@ -1,0 +1,178 @@
+"""The boundary to PySD, whose parser of Vensim's language turns an entry into a syntax tree.
+
+PySD is imported when the first file is read. What it doesn't keep is read here: lines, mappings of subscripts
+element by element. PySD evaluates the drawing limits of a lookup as Python; they are taken out before, since
+they mean nothing for the model.
+"""
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from threading import Lock
+from typing import Any
+
+from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.vensim.text import Entry
+from perdure.errors import MissingExtra
+
+__all__ = ["Definition", "Range", "parse", "plain_name"]
+
+_LIMITS = re.compile(r"\(\s*\[[^\]\"]*\]\s*,?")
+_LEGACY_TABLE = re.compile(r"^([^=(\[]+(?:\[[^\]]*\])?)\s*\(([-+\d.eE,\s]+)\)$")
+_LEFT = re.compile(r'^(\s*"(?:\\.|[^"\\])*"\s*|[^:"]*):')
+_LISTED = re.compile(r'(?:"(?:\\.|[^"\\])*"|\([^()]*\)|[^,()"\s][^,()"]*)')
+_NUMBERED = re.compile(r"\(\s*(.*?)(\d+)\s*-\s*(.*?)(\d+)\s*\)")
+_MOST_NESTED = 10_000
+"""Python frames for PySD's parser, which takes some fifty for each pair of parentheses."""
+_ALONE = Lock()
+"""The limit of frames is that of the process, and so are the filters of warnings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """An equation of a variable.
+
+    `kind` is ``value``, ``constant`` (``==``), ``lookup`` or ``data``; `keyword` says how data are
+    interpolated. `syntax` is PySD's tree.
+    """
+
+    name: str
+    kind: str
+    syntax: Any
+    subscripts: tuple[str, ...]
+    exceptions: tuple[tuple[str, ...], ...]
+    keyword: str | None
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A subscript range.
+
+    `definition` holds the names of elements and ranges, the name of the range that this is a copy of, or what
+    ``GET XLS SUBSCRIPT`` takes. `mappings` are pairs of a range and the elements that correspond to this
+    one's; without elements they correspond in order.
+    """
+
+    name: str
+    definition: tuple[str, ...] | str | dict[str, str]
+    mappings: tuple[tuple[str, tuple[str, ...]], ...]
+    entry: Entry
+
+
+def plain_name(name: str) -> str:
+    """Return a name without the quotes around it, and with single blanks."""
+    name = " ".join(name.split())
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1].replace('\\"', '"').strip()
+    return name
+
+
+def parse(entry: Entry) -> Definition | Range | None:
+    """Parse an entry; return None for a reality check, which doesn't belong to the model.
+
+    Raises
+    ------
+    Refused
+        If it can't be parsed.
+    MissingExtra
+        If PySD isn't installed.
+    """
+    equation = _LIMITS.sub("(", _with_pairs(entry.equation))
+    with _ALONE, _deep(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        elements = _elements()
+        try:
+            component = elements.Element(equation, "", "").parse()
+            if isinstance(component, elements.SubscriptRange):
+                return _range(component, entry)
+            if isinstance(component, elements.Constraint | elements.TestInput):
+                return None
+            component.parse()
+        except RecursionError:
+            raise Refused("the equation is nested too deeply") from None
+        except Exception as error:
+            raise Refused(_reason(error)) from error
+    kinds = {"Lookup": "lookup", "Data": "data", "UnchangeableConstant": "constant"}
+    subscripts, exceptions = component.subscripts
+    return Definition(
+        name=plain_name(component.name),
+        kind=kinds.get(type(component).__name__, "value"),
+        syntax=component.ast,
+        subscripts=tuple(map(plain_name, subscripts)),
+        exceptions=tuple(tuple(map(plain_name, each)) for each in exceptions),
+        keyword=getattr(component, "keyword", None),
+        entry=entry,
+    )
+
+
+def _elements() -> Any:
+    try:
+        return import_module("pysd.translators.vensim.vensim_element")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(what="Reading Vensim models", package="pysd", extra="vensim") from error
+
+
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Let the parser recurse deeper than Python does by default."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _MOST_NESTED))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def _with_pairs(equation: str) -> str:
+    """Return a lookup of the old kind, all x and then all y, as pairs; anything else as it is."""
+    table = _LEGACY_TABLE.match(equation)
+    if not table or table[2].count(",") < 3:
+        return equation
+    numbers = [number.strip() for number in table[2].split(",")]
+    half = len(numbers) // 2
+    pairs = ",".join(f"({x},{y})" for x, y in zip(numbers[:half], numbers[half:], strict=False))
+    return f"{table[1]}({pairs})"
+
+
+def _reason(error: Exception) -> str:
+    """Return what the parser has to say, without its own lines."""
+    position = getattr(error, "pos", None)
+    text = getattr(error, "text", None)
+    if isinstance(position, int) and isinstance(text, str):
+        return f"the equation isn't understood at {text[position : position + 40]!r}"
+    return f"the equation isn't understood: {' '.join(str(error).split()):.200}"
+
+
+def _range(component: Any, entry: Entry) -> Range:
+    name, definition = plain_name(component.name), component.definition
+    if isinstance(definition, str):
+        return Range(name, plain_name(definition), (), entry)
+    # PySD takes the elements of mappings for further elements of the range.
+    left = _LEFT.match(entry.equation)
+    listed, _, mappings = entry.equation[left.end() if left else 0 :].partition("->")
+    if not isinstance(definition, dict):
+        definition = tuple(_elements_of(listed))
+    return Range(name, definition, tuple(_mappings(mappings)), entry)
+
+
+def _elements_of(text: str) -> Iterator[str]:
+    """Yield the names in a list; ``(a1-a3)`` are a1, a2 and a3."""
+    for part in _LISTED.findall(text):
+        numbered = _NUMBERED.fullmatch(part.strip())
+        if numbered is None:
+            yield plain_name(part)
+        elif numbered[1] != numbered[3] or not (first := int(numbered[2])) < (last := int(numbered[4])):
+            raise Refused(f"{part.strip()} is no range of numbered elements")
+        else:
+            yield from (f"{plain_name(numbered[1])}{i}" for i in range(first, last + 1))
+
+
+def _mappings(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for part in _LISTED.findall(text):
+        target, colon, elements = part.strip().strip("()").partition(":")
+        yield plain_name(target), tuple(map(plain_name, _LISTED.findall(elements))) if colon else ()
