@@ -18,9 +18,11 @@ def models() -> None:
     """Check model files."""
 
 
-@app.command(epilog="Examples:  perdure models check model.stmx  ·  perdure models check model.stmx --json")
+@app.command(epilog="Examples:  perdure models check model.stmx  ·  perdure models check model.mdl --json")
 def check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The model file: .stmx, .itmx or .xmile.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The model file: .stmx, .itmx, .xmile or .mdl.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show what a model file holds, and all in it that can't be served.

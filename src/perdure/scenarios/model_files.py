@@ -1,4 +1,4 @@
-"""Model files: models of XMILE files by their path, and what scenarios may set in them."""
+"""Model files: models of XMILE and Vensim files by their path, and what scenarios may set in them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = ["MODEL_FILES", "adapted_to", "is_model_file", "load_model_file"]
 
-MODEL_FILES = (".itmx", ".stmx", ".xmile")
+MODEL_FILES = (".itmx", ".mdl", ".stmx", ".xmile")
 """The endings of model files."""
 
 
@@ -18,7 +18,7 @@ def is_model_file(name: str) -> bool:
     return name.lower().endswith(MODEL_FILES)
 
 
-def load_model_file(path: Path, *, naming: Any = "bptk") -> Model:
+def load_model_file(path: Path, *, naming: Any = None) -> Model:
     """Return the model of a file.
 
     Parameters
@@ -27,7 +27,8 @@ def load_model_file(path: Path, *, naming: Any = "bptk") -> Model:
         The file.
     naming
         ``"bptk"`` gives elements the names that BPTK-Py does, which scenario files use; ``"file"`` keeps
-        those of the file.
+        those of the file. By default ``"bptk"`` for XMILE files, and ``"file"`` for Vensim's, which BPTK-Py
+        doesn't read.
 
     Raises
     ------
@@ -35,8 +36,11 @@ def load_model_file(path: Path, *, naming: Any = "bptk") -> Model:
         If the file can't be read.
     UnservableModel
         If it holds what can't be served.
+    MissingExtra
+        If it is a Vensim file, and PySD isn't installed.
     """
-    return Model.from_xmile(path, naming=naming)
+    naming = naming or ("file" if path.suffix.lower() == ".mdl" else "bptk")
+    return Model.from_file(path, naming=naming)
 
 
 def adapted_to(model: ServedModel, settings: Settings) -> tuple[ServedModel, Settings]:

@@ -90,3 +90,35 @@ def test_a_model_file_is_checked_from_the_command_line() -> None:
         "line 36: Rate A: '?' is no part of an equation",
         "line 60: Subrange Vals: 'Subrange_of_Dim1' is no element of the dimension 'dim1'",
     ]
+
+
+def test_a_vensim_source_keeps_the_names_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "tea.mdl").write_bytes(TEACUP.with_suffix(".mdl").read_bytes())
+    (tmp_path / "scenarios").mkdir()
+    scenarios = {"base": {}, "cold": {"constants": {"Room Temperature": "2+3*4"}}}
+    (tmp_path / "scenarios" / "tea.json").write_text(
+        json.dumps({"smTea": {"source": "tea.mdl", "scenarios": scenarios}})
+    )
+    catalogue = Catalogue()
+    catalogue.load(tmp_path / "scenarios")
+    assert not catalogue.unusable
+    assert last_of(catalogue, "base", "Teacup Temperature") == pytest.approx(75.374, rel=1e-4)
+    assert last_of(catalogue, "cold", "Room Temperature") == 14.0
+
+
+def test_serving_a_vensim_file_and_checking_it(tmp_path: Path) -> None:
+    path = tmp_path / "tea.mdl"
+    path.write_bytes(TEACUP.with_suffix(".mdl").read_bytes())
+    served = load_catalogue(str(path))
+    (manager,) = served
+    assert "Teacup Temperature" in served.scenario(manager.name, "base").elements
+    answer = CliRunner().invoke(app, ["models", "check", str(path)])
+    assert (answer.exit_code, answer.output.splitlines()[:2]) == (
+        0,
+        ["tea.mdl: tea", "0 to 30 Minutes, steps of 0.125, euler"],
+    )
+    path.write_text("a = DELAY CONVEYOR(1,2,3,4,5,6) ~~|\nb = nobody ~~|\n")
+    answer = CliRunner().invoke(app, ["models", "check", str(path)])
+    assert answer.exit_code == 1
+    assert "can't be served: line 1: a: DELAY CONVEYOR isn't supported" in answer.output
+    assert "can't be served: line 2: b: there is no variable 'nobody'" in answer.output

@@ -1,9 +1,12 @@
 """Reading Vensim files: their text, their ranges, and the form that comes of them."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from tests.support.sd_models import ROOT
 
+from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.sources.form import (
     Call,
     Curve,
@@ -20,6 +23,7 @@ from perdure.engines.system_dynamics.sources.form import (
 from perdure.engines.system_dynamics.sources.problems import Problems
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of
 from perdure.engines.system_dynamics.sources.vensim.text import read_text, split
+from perdure.errors import InvalidScenario, MissingExtra
 
 CONTROL = """
 ********************************************************
@@ -375,3 +379,31 @@ def test_long_and_deep_equations(tmp_path):
     assert expression(tmp_path, deep) == number(1)
     _, problems = read(tmp_path, f"x = {'(' * 3000}1{')' * 3000} ~~|\n")
     assert problems == ["line 2: x: the equation is nested too deeply"]
+
+
+# Models -----------------------------------------------------------------------------------------------------
+
+
+def test_without_pysd_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pysd.translators.vensim.vensim_element", None)
+    with pytest.raises(MissingExtra, match=r"Reading Vensim models needs .*'pysd'.*perdure\[vensim\]"):
+        Model.from_vensim(ROOT / "samples/teacup/teacup.mdl")
+
+
+def test_the_ending_of_a_file_decides(tmp_path):
+    assert Model.from_file(ROOT / "samples/teacup/teacup.mdl").name == "teacup"
+    with pytest.raises(InvalidScenario, match=r"is no model file; they end in .*\.mdl"):
+        Model.from_file(tmp_path / "model.txt")
+    with pytest.raises(InvalidScenario, match="can't be read"):
+        Model.from_vensim(tmp_path / "missing.mdl")
+
+
+def test_a_model_is_identified_by_its_meaning(tmp_path):
+    def fingerprint(text: str) -> str:
+        path = tmp_path / "model.mdl"
+        path.write_text("{UTF-8}\n" + text + CONTROL)
+        return Model.from_vensim(path).fingerprint()
+
+    first = fingerprint("a = 1 ~ Widget ~ Why. |\nb = a * 2 ~~|\n")
+    assert first == fingerprint("b = {twice} A\\\n\t\t*2 ~~|\n\na = 1 ~~|\n")
+    assert first != fingerprint("a = 1 ~~|\nb = a * 3 ~~|\n")

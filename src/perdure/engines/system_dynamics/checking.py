@@ -58,10 +58,10 @@ def check_file(path: Path) -> Report:
     Raises
     ------
     InvalidScenario
-        If the file can't be read.
+        If the file can't be read, or is no model file.
     """
     try:
-        model = Model.from_xmile(path)
+        model = Model.from_file(path)
     except UnservableModel as error:
         found = error.values["found"]
         return Report(path.stem, problems=tuple(_line(*problem) for problem in found))

@@ -198,6 +198,22 @@ class Model(ModelElements):
         return cls._from_file(Path(path), read_vensim, naming)
 
     @classmethod
+    def from_file(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":
+        """Return the model of an XMILE or a Vensim file; the ending of its name decides.
+
+        See `from_xmile` and `from_vensim`.
+
+        Raises
+        ------
+        InvalidScenario
+            If the ending is that of no model file.
+        """
+        from perdure.engines.system_dynamics.sources.loading import reader_of
+
+        path = Path(path)
+        return cls._from_file(path, reader_of(path), naming)
+
+    @classmethod
     def _from_file(cls, path: Path, read: "Reader", naming: "NamingStyle") -> "Self":
         from perdure.engines.system_dynamics.sources.loading import load_into
 

@@ -17,7 +17,7 @@ from perdure.engines.system_dynamics.sources.vensim.reader import form_of as for
 from perdure.engines.system_dynamics.sources.xmile.reading import form_of as form_of_xmile
 from perdure.errors import Invalid, InvalidScenario
 
-__all__ = ["READERS", "Reader", "load_into", "read_vensim", "read_xmile"]
+__all__ = ["Reader", "load_into", "read_vensim", "read_xmile", "reader_of"]
 
 Reader = Callable[[Path, Problems], tuple[Form, Functions]]
 """Reads a file; it adds what can't be served to the problems and refuses what is no file of its kind."""
@@ -33,11 +33,18 @@ def read_vensim(path: Path, problems: Problems) -> tuple[Form, Functions]:
     return form_of_vensim(_content(path), path, problems), VENSIM
 
 
-READERS: Mapping[str, Reader] = {
+_READERS: Mapping[str, Reader] = {
     **dict.fromkeys((".itmx", ".stmx", ".xmile", ".xml"), read_xmile),
     ".mdl": read_vensim,
 }
-"""What reads a file, by the ending of its name in small letters."""
+
+
+def reader_of(path: Path) -> Reader:
+    """Return what reads a file, by the ending of its name; raise `InvalidScenario` if nothing does."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidScenario(reason=f"{path} is no model file; they end in {', '.join(_READERS)}")
+    return reader
 
 
 def load_into(
