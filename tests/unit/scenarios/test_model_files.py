@@ -115,7 +115,7 @@ def test_serving_a_vensim_file_and_checking_it(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["models", "check", str(path)])
     assert (answer.exit_code, answer.output.splitlines()[:2]) == (
         0,
-        ["tea.mdl: tea", "0 to 30 Minutes, steps of 0.125, euler"],
+        ["tea.mdl: tea", "0 to 30 Minute, steps of 0.125, euler"],
     )
     path.write_text("a = DELAY CONVEYOR(1,2,3,4,5,6) ~~|\nb = nobody ~~|\n")
     answer = CliRunner().invoke(app, ["models", "check", str(path)])
