@@ -12,12 +12,15 @@ const UNUSED = [
   // Logarithmic and asinh scales
   ...["logAxisSplits", "asinhAxisSplits", "log10AxisValsFilt", "log2AxisValsFilt"],
   ...["rangeLog", "rangeAsinh"],
+  // Tables of several curves
+  "join",
   // Its legend
   ...["initLegendRow", "setLegendValues", "syncLegend", "addSeries", "delSeries"],
 ];
 const NONE = "() => {}";
 const BODIES = Object.fromEntries(UNUSED.map((it) => [it, NONE]));
-// Returns the steps, the texts and the function that makes ticks of an axis of dates.
+// A curve has no band beside it; an axis of dates has no steps and no texts.
+BODIES.bandFillClipDirs = "() => [0, 0]";
 BODIES.genTimeStuffs = `() => [[], [], ${NONE}]`;
 
 /** Return uPlot's source without what isn't used; throws if any of it can't be found. */

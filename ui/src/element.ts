@@ -27,6 +27,11 @@ export class Part extends LitElement {
     this.whenGone(ids === null ? live.all(onEvent) : live.runs(ids, onEvent));
   }
 
+  /** Do something whenever events begin to come again, as long as the element is shown. */
+  protected whenLive(action: () => unknown): void {
+    this.listen(live, "change", () => live.state === "live" && void action());
+  }
+
   /** Do something every so many milliseconds while the element is shown and its tab is visible. */
   protected every(milliseconds: number, action: () => void): void {
     const timer = setInterval(() => document.hidden || action(), milliseconds);
@@ -39,4 +44,17 @@ export class Part extends LitElement {
     this.#endings = [];
     endings.forEach((ending) => ending());
   }
+}
+
+/** Return an element of a name with these properties: the former one, if it has that name. */
+export function elementOf(name: string, former: Element | undefined, properties: object): Element {
+  return Object.assign(
+    former?.localName === name ? former : document.createElement(name),
+    properties,
+  );
+}
+
+/** Return what was typed or chosen in the input that an event is of. */
+export function valueOf(event: Event): string {
+  return (event.target as HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement).value;
 }

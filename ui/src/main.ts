@@ -2,10 +2,9 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, query, state } from "lit/decorators.js";
-import { html as staticHtml, unsafeStatic } from "lit/static-html.js";
 import { get, post } from "./api.js";
 import { path, page } from "./base.js";
-import { Part } from "./element.js";
+import { elementOf, Part, valueOf } from "./element.js";
 import { live } from "./live.js";
 import { notices } from "./notice.js";
 import { PAGES } from "./pages.js";
@@ -133,6 +132,7 @@ export class PerdureApp extends Part {
   @state() private me: Me | null = null;
   @state() private theme: Theme = theme();
   @query("main") private main!: HTMLElement;
+  #shown: Element | undefined;
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -199,9 +199,7 @@ export class PerdureApp extends Part {
       return html`<h1>There is nothing here</h1>
         <p>No page has this address. <a href=${page("/")}>See the runs</a></p>`;
     if (!this.loaded.has(source.element)) return nothing;
-    // The names are those of `PAGES`, never what anybody sent.
-    const name = unsafeStatic(source.element);
-    return staticHtml`<${name} .route=${this.route}></${name}>`;
+    return (this.#shown = elementOf(source.element, this.#shown, { route: this.route }));
   }
 
   #who() {
@@ -250,7 +248,7 @@ export class PerdureApp extends Part {
   }
 
   #themed(event: Event): void {
-    this.theme = (event.target as HTMLSelectElement).value as Theme;
+    this.theme = valueOf(event) as Theme;
     setTheme(this.theme);
   }
 

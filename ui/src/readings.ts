@@ -18,7 +18,6 @@ export interface Rates {
   stepMilliseconds: number;
   stepMillisecondsHigh: number;
   bytes: number;
-  waiting: number;
 }
 
 const readings: Reading[] = [];
@@ -35,7 +34,7 @@ export function noted(system: System): Rates[] {
 function rates(before: Reading, now: Reading): Rates {
   const [one, other] = [before.system.server, now.system.server];
   const nothing = { steps: NaN, answers: NaN, stepMilliseconds: NaN, stepMillisecondsHigh: NaN };
-  if (!one || !other) return { at: now.at, ...nothing, bytes: NaN, waiting: NaN };
+  if (!one || !other) return { at: now.at, ...nothing, bytes: NaN };
   const seconds = Math.max(now.at - before.at, 0.001);
   const steps = since(one.steps, other.steps);
   return {
@@ -45,7 +44,6 @@ function rates(before: Reading, now: Reading): Rates {
     stepMilliseconds: steps.count ? (steps.seconds / steps.count) * 1000 : NaN,
     stepMillisecondsHigh: quantile(steps, 0.95) * 1000,
     bytes: Object.values(other.store.bytes).reduce((sum, size) => sum + size, 0),
-    waiting: other.store.waiting,
   };
 }
 

@@ -1,10 +1,11 @@
 // The rows of a list of runs, of which those in view are read: any part of a list of any length.
 
 import { get, isAbort } from "./api.js";
+import { ReadAgain } from "./read-again.js";
 import type { RunEvent, RunList, RunSummary } from "./types.js";
 
 const PAGE = 100; // runs a request
-const READ_AGAIN = 400; // milliseconds after a change, so that many changes are one request
+const PAUSE = 400; // milliseconds between two readings of what is in view
 const KEPT_PAGES = 40;
 
 /** Parameters of `GET /runs`, by their names there. */
@@ -21,9 +22,7 @@ export class RunRows extends EventTarget {
   #view = { first: 0, end: PAGE };
   #asked = new AbortController();
   #reading = new Set<number>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #underWay = false;
-  #again = false;
+  #again = new ReadAgain(() => this.#readAll(this.#asked), PAUSE);
 
   /** List other runs, or these in another order; the former ones are shown until the first answer. */
   ask(filters: Filters): void {
@@ -32,9 +31,7 @@ export class RunRows extends EventTarget {
     this.close();
     this.#asked = new AbortController();
     this.#reading.clear();
-    this.#underWay = false;
-    this.#again = false;
-    void this.read();
+    this.read();
   }
 
   /** Return a run; undefined while it isn't known. */
@@ -64,21 +61,9 @@ export class RunRows extends EventTarget {
     for (const page of this.#inView()) if (!this.#pages.has(page)) void this.#read(page);
   }
 
-  /** Read everything in view again, and forget the rest; what is under way for these filters ends first. */
-  async read(): Promise<void> {
-    if (this.#underWay) {
-      this.#again = true;
-      return;
-    }
-    this.#underWay = true;
-    const asked = this.#asked;
-    await this.#readAll(asked);
-    if (asked !== this.#asked) return; // other filters have their own reading
-    this.#underWay = false;
-    if (this.#again) {
-      this.#again = false;
-      this.#readSoon();
-    }
+  /** Read everything in view again, and forget the rest. */
+  read(): void {
+    this.#again.soon();
   }
 
   async #readAll(asked: AbortController): Promise<void> {
@@ -107,33 +92,17 @@ export class RunRows extends EventTarget {
       const moved = run.state !== event.state || this.#filters.sort?.endsWith("updated");
       runs[at] = { ...run, ...event, id: run.id } as RunSummary;
       this.#say();
-      if (moved) this.#readSoon();
+      if (moved) this.read();
       return;
     }
-    this.#readSoon();
+    this.read();
   }
 
   /** End what is under way. */
   close(): void {
     this.#asked.abort();
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    document.removeEventListener("visibilitychange", this.#whenSeen);
+    this.#again.close();
   }
-
-  /** Read again at most every so often, however many changes come; a hidden tab reads when it is looked at. */
-  #readSoon(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      if (document.hidden) document.addEventListener("visibilitychange", this.#whenSeen);
-      else void this.read();
-    }, READ_AGAIN);
-  }
-
-  readonly #whenSeen = (): void => {
-    document.removeEventListener("visibilitychange", this.#whenSeen);
-    void this.read();
-  };
 
   #inView(): number[] {
     const last = Math.max(this.#view.first, this.#view.end - 1);

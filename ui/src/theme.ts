@@ -30,11 +30,6 @@ export function startTheme(): void {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => show(theme()));
 }
 
-/** Return whether the page is dark now. */
-export function isDark(): boolean {
-  return document.documentElement.dataset.theme === "dark";
-}
-
 function show(chosen: Theme): void {
   const dark =
     chosen === "dark" ||

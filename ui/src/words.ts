@@ -72,6 +72,11 @@ export function count(number: number, one: string, many = one + "s"): string {
   return `${whole.format(number)} ${number === 1 ? one : many}`;
 }
 
+/** Return the tags in a text, which spaces or commas separate. */
+export function tagsOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
 /** Return what a run is made of: its managers, its task or its experiment. */
 export function modelOf(run: RunSummary): string {
   if (run.kind === "session") return Object.keys(run.scenarios).join(", ");

@@ -117,6 +117,13 @@ def test_a_chart_has_a_table_a_picture_and_a_zoom_and_the_session_a_csv(
     first = page.get_by_role("grid", name="customers").get_by_role("row").nth(2)
     expect(first).to_contain_text("1,000")
 
+    # The next chart takes the place of one that is taken away, and is no table.
+    page.get_by_text("Equations (").click()
+    page.get_by_role("checkbox", name="customers", exact=True).uncheck()
+    tables = page.get_by_role("button", name=re.compile("^Table of "))
+    expect(page.get_by_role("button", name="Table of customers", exact=True)).to_have_count(0)
+    expect(tables.first).to_have_attribute("aria-pressed", "false")
+
 
 def test_runs_are_compared_by_what_differs_and_by_their_curves(
     served: Server, person: Opened, client: httpx.Client

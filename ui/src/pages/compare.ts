@@ -2,14 +2,16 @@
 
 import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
 import { get, isAbort } from "../api.js";
 import { page } from "../base.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
 import { live } from "../live.js";
 import "../charted.js";
 import { COLORS, DASHES, type Series } from "../parts/chart.js";
 import "../parts/choice.js";
 import "../parts/error.js";
+import { ReadAgain } from "../read-again.js";
 import { setQuery, type Route } from "../router.js";
 import { compared, placesOfAll, ranked, type Compared } from "../session/compared.js";
 import { apart, curve, placeName } from "../session/curves.js";
@@ -70,9 +72,8 @@ export class PageCompare extends Part {
   @state() private models: Record<string, Manager> = {};
 
   #shown = "";
-  #reading: AbortController | undefined;
+  #runs = new ReadAgain((signal) => this.#read(signal), REST);
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #next: ReturnType<typeof setTimeout> | undefined;
   #follow: (() => void) | undefined;
 
   get #ids(): string[] {
@@ -81,7 +82,7 @@ export class PageCompare extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.whenGone(() => this.#reading?.abort());
+    this.whenGone(() => this.#runs.close());
     this.whenGone(() => this.#follow?.());
     this.#shown = "";
     void this.#search("");
@@ -94,15 +95,16 @@ export class PageCompare extends Part {
     if (ids !== this.#shown) {
       this.#shown = ids;
       this.#follow?.();
-      this.#follow = ids ? live.runs(this.#ids, () => this.#later()) : undefined;
-      void this.#read();
+      this.#follow = ids ? live.runs(this.#ids, () => this.#runs.soon()) : undefined;
+      this.#runs.close();
+      this.#runs.soon();
     }
   }
 
   override render() {
     return html`
       <h1>Compare</h1>
-      <p-error .error=${this.error} .retry=${() => void this.#read()}></p-error>
+      <p-error .error=${this.error} .retry=${() => this.#runs.soon()}></p-error>
       ${this.#chosen()}
       ${this.reading && !this.runs.length ? html`<p role="status">Reading…</p>` : nothing}
       ${this.runs.length > 1 ? [this.#differences(), this.#curves()] : nothing}
@@ -148,7 +150,7 @@ export class PageCompare extends Part {
                 <input
                   type="search"
                   .value=${this.searched}
-                  @input=${(event: Event) => this.#typed((event.target as HTMLInputElement).value)}
+                  @input=${(event: Event) => this.#typed(valueOf(event))}
                 />
               </label>
               <ul class="found">
@@ -230,10 +232,14 @@ export class PageCompare extends Part {
         >
       </div>
       <div class="many">
-        ${shown.map((equation) => [
-          this.#chart(equation, this.#series(equation)),
-          difference ? this.#chart(`${equation}, difference`, this.#apart(equation)) : nothing,
-        ])}
+        ${repeat(
+          shown,
+          (equation) => equation,
+          (equation) => [
+            this.#chart(equation, this.#series(equation)),
+            difference ? this.#chart(`${equation}, difference`, this.#apart(equation)) : nothing,
+          ],
+        )}
       </div>
     </section>`;
   }
@@ -321,28 +327,18 @@ export class PageCompare extends Part {
     );
   }
 
-  /** Read the runs once more in a while, since one has changed. */
-  #later(): void {
-    this.#next ??= setTimeout(() => {
-      this.#next = undefined;
-      if (this.isConnected) void this.#read();
-    }, REST);
-  }
-
-  async #read(): Promise<void> {
-    this.#reading?.abort();
-    const reading = (this.#reading = new AbortController());
+  async #read(signal: AbortSignal): Promise<void> {
     this.error = null;
     this.reading = true;
     try {
-      const runs = await Promise.all(this.#ids.map((id) => compared(id, reading.signal)));
-      if (reading !== this.#reading) return;
+      const runs = await Promise.all(this.#ids.map((id) => compared(id, signal)));
       this.runs = runs;
       this.equations = ranked(runs);
     } catch (error) {
-      if (!isAbort(error)) this.error = error;
+      if (isAbort(error)) return;
+      this.error = error;
     }
-    if (reading === this.#reading) this.reading = false;
+    this.reading = false;
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { get, post } from "../api.js";
+import { get, isAbort, post } from "../api.js";
 import { path } from "../base.js";
 import { Part } from "../element.js";
 import "../parts/datapacks.js";
@@ -10,11 +10,11 @@ import "../parts/error.js";
 import "../parts/heading.js";
 import "../parts/lifecycle.js";
 import "../parts/log.js";
-import type { PLog } from "../parts/log.js";
 import "../parts/progress.js";
 import "../parts/timeline.js";
 import type { Stop } from "../parts/timeline.js";
 import type { Zoom } from "../parts/chart.js";
+import { ReadAgain } from "../read-again.js";
 import { RepeatedKey } from "../repeated.js";
 import { go, setQuery, type Route } from "../router.js";
 import { zoomOf, zoomText } from "../session/query.js";
@@ -81,15 +81,12 @@ export class PageExperiment extends Part {
   #shown = "";
   #before: [number, number] | null = null; // simulation and real time of the report before
   #pace: number | null = null; // simulated seconds in a second, between the last two reports
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #reading = new ReadAgain((signal) => this.#read(signal), PAUSE);
 
   override connectedCallback(): void {
     super.connectedCallback();
     void import("../parts/scene.js");
-    this.whenGone(() => {
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-    });
+    this.whenGone(() => this.#reading.close());
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
@@ -102,6 +99,7 @@ export class PageExperiment extends Part {
       this.samples = null;
       this.at = null;
       this.readError = this.forkError = null;
+      this.#reading.close();
     }
     this.latest = {};
     this.#noted();
@@ -231,14 +229,14 @@ export class PageExperiment extends Part {
         >${this.#values()}</p-timeline
       >
       <p-error .error=${this.forkError}></p-error>
-      <p-error .error=${this.readError} .retry=${() => void this.#read()}></p-error>
+      <p-error .error=${this.readError} .retry=${() => this.#reading.soon()}></p-error>
       <details @toggle=${() => void import("../parts/savepoints.js")}>
         <summary>${count(this.savepoints.length, "savepoint")}</summary>
         <p-savepoints
           .run=${this.run.id}
           .savepoints=${this.savepoints}
           .words=${(it: Savepoint) => shown(it.timestamp)}
-          @changed=${() => void this.#read()}
+          @changed=${() => this.#reading.soon()}
           @fork=${(event: CustomEvent<Savepoint>) => void this.#forkAt(event.detail.timestamp)}
         ></p-savepoints>
       </details>
@@ -302,14 +300,13 @@ export class PageExperiment extends Part {
 
   // Savepoints and forks -------------------------------------------------------------------------
 
-  async #read(): Promise<void> {
-    const { id } = this.run;
+  async #read(signal: AbortSignal): Promise<void> {
     try {
-      const { savepoints } = await get<{ savepoints: Savepoint[] }>(`/runs/${id}/savepoints`);
-      if (id === this.run.id) this.savepoints = savepoints;
+      const at = `/runs/${this.run.id}/savepoints`;
+      this.savepoints = (await get<{ savepoints: Savepoint[] }>(at, { signal })).savepoints;
       this.readError = null;
     } catch (error) {
-      this.readError = error;
+      if (!isAbort(error)) this.readError = error;
     }
   }
 
@@ -341,13 +338,7 @@ export class PageExperiment extends Part {
       if (real > realBefore) this.#pace = (simulated - simulatedBefore) / (real - realBefore);
       this.#before = [simulated, real];
     }
-    void this.renderRoot?.querySelector<PLog>("p-log")?.look();
-    if (this.#timer !== undefined) return;
-    void this.#read();
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      void this.#read();
-    }, PAUSE);
+    this.#reading.soon();
   }
 
   #version(): string {

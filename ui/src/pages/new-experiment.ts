@@ -5,15 +5,14 @@ import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, del, get, post, put, send } from "../api.js";
 import { path } from "../base.js";
 import type { Chosen } from "../dropped.js";
-import { Part } from "../element.js";
-import { live } from "../live.js";
+import { Part, valueOf } from "../element.js";
 import { confirm } from "../parts/dialog.js";
 import "../parts/error.js";
 import "../parts/upload.js";
 import { RepeatedKey } from "../repeated.js";
 import { go, type Route } from "../router.js";
 import type { Experiment, ExperimentRun, ExperimentSummary } from "../types.js";
-import { bytes, count, when } from "../words.js";
+import { bytes, count, tagsOf, when } from "../words.js";
 import { zipOf } from "../zip.js";
 
 const NAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{0,79}";
@@ -50,9 +49,7 @@ export class PageNewExperiment extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.listen(live, "change", () => {
-      if (live.state === "live" && this.listError !== null) void this.#list();
-    });
+    this.whenLive(() => this.listError !== null && this.#list());
     void this.#list();
   }
 
@@ -88,7 +85,7 @@ export class PageNewExperiment extends Part {
           maxlength="80"
           title="Letters, digits, dots, dashes and underscores; a letter or a digit first."
           .value=${this.name}
-          @input=${(event: Event) => (this.name = (event.target as HTMLInputElement).value)}
+          @input=${(event: Event) => (this.name = valueOf(event))}
         />
       </label>
       <button class="primary" ?disabled=${this.busy !== ""}>${this.busy || "Upload"}</button>
@@ -265,7 +262,7 @@ export class PageNewExperiment extends Part {
         configuration: text("configuration"),
         script: text("script"),
         name: text("name"),
-        tags: text("tags").split(/\s+/).filter(Boolean),
+        tags: tagsOf(text("tags")),
         ...(text("seed") ? { seed: Number(text("seed")) } : {}),
       };
       const run = await post<ExperimentRun>("/runs", body, { key: this.#key.of(body) });

@@ -3,9 +3,8 @@
 import { css, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 import { get, isAbort, post } from "../api.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
 import { keep, kept } from "../keep.js";
-import { live } from "../live.js";
 import { EXAMPLES, type Network, type NetworkCheck } from "../networks.js";
 import "../parts/error.js";
 import { RepeatedKey } from "../repeated.js";
@@ -88,9 +87,7 @@ export class PageNewNetwork extends Part {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.listen(live, "change", () => {
-      if (live.state === "live" && this.checkError !== null) void this.#look();
-    });
+    this.whenLive(() => this.checkError !== null && this.#look());
     const before = kept<{ monomers: string; constraints: string }>(HERE, "network");
     if (before) this.#set(before);
     this.whenGone(() => {
@@ -172,8 +169,7 @@ export class PageNewNetwork extends Part {
         aria-describedby="check"
         aria-invalid=${wrong?.part === part ? "true" : "false"}
         .value=${this.network[part]}
-        @input=${(event: Event) =>
-          this.#set({ ...this.network, [part]: (event.target as HTMLTextAreaElement).value })}
+        @input=${(event: Event) => this.#set({ ...this.network, [part]: valueOf(event) })}
       ></textarea>
     </label>`;
   }

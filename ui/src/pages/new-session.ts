@@ -3,14 +3,14 @@
 import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { get, post } from "../api.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
 import { keep, kept } from "../keep.js";
 import "../parts/choice.js";
 import "../parts/error.js";
 import { RepeatedKey } from "../repeated.js";
 import { go, type Route } from "../router.js";
 import type { Json, Manager, ManagerList, SessionRecord } from "../types.js";
-import { count, figure } from "../words.js";
+import { count, figure, tagsOf } from "../words.js";
 
 /** What is picked and typed; it survives a reload. */
 type Draft = {
@@ -236,7 +236,7 @@ export class PageNewSession extends Part {
       scenarios: Object.fromEntries(chosen),
       outputs: [...new Set(outputs)],
       name: name.trim(),
-      tags: tags.split(/[\s,]+/).filter(Boolean),
+      tags: tagsOf(tags),
     };
     if (seed) body.seed = Number(seed);
     if (dt) body.dt = Number(dt);
@@ -259,10 +259,6 @@ interface FieldOptions {
   min?: number;
   maxlength?: number;
   placeholder?: string;
-}
-
-function valueOf(event: Event): string {
-  return (event.target as HTMLInputElement).value;
 }
 
 declare global {

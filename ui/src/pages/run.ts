@@ -2,10 +2,9 @@
 
 import { html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { html as staticHtml, unsafeStatic } from "lit/static-html.js";
 import { ApiError, get, isAbort } from "../api.js";
 import { page } from "../base.js";
-import { Part } from "../element.js";
+import { elementOf, Part } from "../element.js";
 import { live } from "../live.js";
 import { RUN_PAGES } from "../pages.js";
 import "../parts/error.js";
@@ -27,6 +26,7 @@ export class PageRun extends Part {
   #id = "";
   #stop: (() => void) | undefined;
   #reading: AbortController | undefined;
+  #child: (Element & { changed?: (event: RunEvent) => void }) | undefined;
 
   override willUpdate(changed: PropertyValues<this>): void {
     if (changed.has("route") && this.route.params.id !== this.#id) this.#begin();
@@ -35,7 +35,7 @@ export class PageRun extends Part {
   override connectedCallback(): void {
     super.connectedCallback();
     this.#id = "";
-    this.listen(live, "change", () => live.state === "live" && void this.#read());
+    this.whenLive(() => this.#read());
     this.whenGone(() => this.#end());
   }
 
@@ -47,14 +47,14 @@ export class PageRun extends Part {
         <p><a href=${page("/")}>See the others</a></p>`;
     if (!run) return this.error === null ? html`<p role="status">Reading…</p>` : failed;
     if (!this.shown) return html`<h1>${titleOf(run)}</h1>`;
-    const name = unsafeStatic(this.shown);
-    return html`${this.error === null ? nothing : failed}
-    ${staticHtml`<${name} .run=${run} .route=${this.route}></${name}>`}`;
+    this.#child = elementOf(this.shown, this.#child, { run, route: this.route });
+    return html`${this.error === null ? nothing : failed}${this.#child}`;
   }
 
   #begin(): void {
     this.#end();
     this.#id = this.route.params.id ?? "";
+    this.#child = undefined;
     this.run = null;
     this.error = null;
     this.deleted = false;
@@ -93,7 +93,6 @@ export class PageRun extends Part {
     }
     const run = this.run;
     if (run && event.state !== run.state) void this.#read();
-    const child = this.shown ? this.renderRoot.querySelector(this.shown) : null;
-    (child as { changed?: (event: RunEvent) => void } | null)?.changed?.(event);
+    this.#child?.changed?.(event);
   }
 }

@@ -5,8 +5,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { live as checked } from "lit/directives/live.js";
 import { post } from "../api.js";
 import { page } from "../base.js";
-import { Part } from "../element.js";
-import { live } from "../live.js";
+import { Part, valueOf } from "../element.js";
 import { notice } from "../notice.js";
 import { confirm } from "../parts/dialog.js";
 import "../parts/error.js";
@@ -83,7 +82,7 @@ export class PageRuns extends Part {
     super.connectedCallback();
     this.#asked = "";
     this.listen(this.#rows, "change", () => this.requestUpdate());
-    this.listen(live, "change", () => live.state === "live" && void this.#rows.read());
+    this.whenLive(() => this.#rows.read());
     this.followRuns(null, (event) => this.#rows.changed(event));
     this.every(AGES_EVERY, () => this.requestUpdate());
     this.whenGone(() => this.#rows.close());
@@ -125,7 +124,7 @@ export class PageRuns extends Part {
       ${this.#bulk()}
       <p-error
         .error=${error ?? this.failure}
-        .retry=${error === null ? null : () => void this.#rows.read()}
+        .retry=${error === null ? null : () => this.#rows.read()}
       ></p-error>
       ${this.#refusals()}
       <p-table
@@ -350,7 +349,7 @@ export class PageRuns extends Part {
       this.chosen = new Set(this.refused.map((it) => it.run));
       const number = answers.length - this.refused.length;
       if (number) notice(`${count(number, "run")} ${done}.`);
-      await this.#rows.read();
+      this.#rows.read();
     });
   }
 
@@ -365,10 +364,6 @@ export class PageRuns extends Part {
       this.working = false;
     }
   }
-}
-
-function valueOf(event: Event): string {
-  return (event.target as HTMLInputElement | HTMLSelectElement).value;
 }
 
 function progressOf(run: RunSummary): TemplateResult | string | typeof nothing {

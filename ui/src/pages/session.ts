@@ -92,7 +92,7 @@ export class PageSession extends Part {
     cockpit.addEventListener("change", () => cockpit === this.cockpit && this.requestUpdate());
     this.cockpit = cockpit;
     this.at = null;
-    void cockpit.open();
+    cockpit.open();
   }
 }
 

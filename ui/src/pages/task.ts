@@ -2,7 +2,7 @@
 
 import { html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { get } from "../api.js";
+import { get, isAbort } from "../api.js";
 import { path } from "../base.js";
 import { Part } from "../element.js";
 import { keep, kept } from "../keep.js";
@@ -15,6 +15,7 @@ import "../parts/heading.js";
 import "../parts/lifecycle.js";
 import "../parts/log.js";
 import "../parts/progress.js";
+import { ReadAgain } from "../read-again.js";
 import type { Route } from "../router.js";
 import type { Json, Progress, RunEvent, TaskRecord, TaskResult } from "../types.js";
 import { duration, figure, hasEnded } from "../words.js";
@@ -37,13 +38,11 @@ export class PageTask extends Part {
   @state() private resultError: unknown = null;
   @state() private bounds: Bound[] = [];
   #shown = "";
-  #reading = false;
-  #again = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #reading = new ReadAgain((signal) => this.#read(signal), PAUSE);
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.whenGone(() => clearTimeout(this.#timer));
+    this.whenGone(() => this.#reading.close());
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
@@ -51,7 +50,7 @@ export class PageTask extends Part {
     if (this.run.id !== this.#shown) {
       this.#shown = this.run.id;
       this.result = undefined;
-      this.latest = {};
+      this.#reading.close();
       this.bounds = kept<Bound[] & Json>(this.run.id, "bounds") ?? [];
     }
     this.latest = {};
@@ -191,7 +190,7 @@ export class PageTask extends Part {
             : nothing
         }
       </div>
-      <p-error .error=${this.resultError} .retry=${() => void this.#read()}></p-error>
+      <p-error .error=${this.resultError} .retry=${() => this.#reading.soon()}></p-error>
       ${
         !some
           ? this.resultError === null
@@ -253,34 +252,20 @@ export class PageTask extends Part {
     ];
   }
 
-  /** Read what has been found, at most twice a second. */
+  /** Read what has been found, if it has begun. */
   #look(): void {
-    if (!hasEnded(this.run) && this.run.state === "created") return;
-    if (this.#reading) {
-      this.#again = true;
-      return;
-    }
-    void this.#read();
+    if (hasEnded(this.run) || this.run.state !== "created") this.#reading.soon();
   }
 
-  async #read(): Promise<void> {
-    const { id } = this.run;
-    const over = hasEnded(this.run);
-    this.#reading = true;
+  async #read(signal: AbortSignal): Promise<void> {
+    const partial = hasEnded(this.run) ? "" : "?partial=true";
     try {
-      const answer = await get<TaskResult>(`/runs/${id}/result${over ? "" : "?partial=true"}`);
-      if (id !== this.run.id) return;
-      this.result = answer.result;
+      const at = `/runs/${this.run.id}/result${partial}`;
+      this.result = (await get<TaskResult>(at, { signal })).result;
       this.resultError = null;
     } catch (error) {
-      this.resultError = error;
+      if (!isAbort(error)) this.resultError = error;
     }
-    this.#timer = setTimeout(() => {
-      this.#reading = false;
-      if (!this.#again) return;
-      this.#again = false;
-      void this.#read();
-    }, PAUSE);
   }
 }
 

@@ -1,6 +1,6 @@
 // The curves of a chart, as uPlot takes them.
 
-import uPlot from "uplot";
+import type { AlignedData } from "uplot";
 
 /** A curve; `y` has a value or null (a gap) for each `x`, which ascend. */
 export interface Series {
@@ -14,26 +14,19 @@ export interface Series {
 }
 
 /** Return one table of all curves over the union of their x; undefined where a curve has no row there. */
-export function joined(series: Series[]): uPlot.AlignedData {
-  const tables: [ArrayLike<number>, ...ArrayLike<number | null>[]][] = [];
-  const order: [number, number][] = [];
-  for (const { x, y } of series) {
-    let at = tables.findIndex(([other]) => same(other, x));
-    if (at < 0) at = tables.push([x]) - 1;
-    const table = tables[at]!;
-    order.push([at, table.push(y) - 1]);
-  }
-  if (tables.length === 0) return [[]];
-  if (tables.length === 1) return tables[0] as unknown as uPlot.AlignedData;
-  const all = uPlot.join(tables as unknown as uPlot.AlignedData[]);
-  const starts: number[] = [];
-  let next = 1;
-  for (const table of tables) {
-    starts.push(next);
-    next += table.length - 1;
-  }
-  const columns = order.map(([table, column]) => all[starts[table]! + column - 1]!);
-  return [all[0]!, ...columns] as uPlot.AlignedData;
+export function joined(series: Series[]): AlignedData {
+  const own = series[0]?.x ?? [];
+  if (series.every(({ x }) => same(x, own)))
+    return [own, ...series.map(({ y }) => y)] as AlignedData;
+  const x = [...new Set(series.flatMap((each) => Array.from(each.x)))];
+  x.sort((one, other) => one - other);
+  const rows = new Map(x.map((value, row) => [value, row]));
+  const columns = series.map((each) => {
+    const column = new Array<number | null | undefined>(x.length);
+    for (let at = 0; at < each.x.length; at++) column[rows.get(each.x[at]!)!] = each.y[at];
+    return column;
+  });
+  return [x, ...columns];
 }
 
 function same(one: ArrayLike<number>, other: ArrayLike<number>): boolean {

@@ -2,7 +2,7 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
 
 const FEW = 12;
 
@@ -56,7 +56,7 @@ export class PChoice extends Part {
                 aria-label=${`Find ${this.label.toLowerCase()}`}
                 placeholder="Find"
                 .value=${this.search}
-                @input=${(event: Event) => (this.search = (event.target as HTMLInputElement).value)}
+                @input=${(event: Event) => (this.search = valueOf(event))}
               />`
             : nothing
         }

@@ -1,15 +1,18 @@
 // <p-datapacks>: the numbers in an experiment's data packs over simulation time, a chart for each pack, as they come.
 
-import { css, html } from "lit";
+import { css, html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
 import { ApiError, get, isAbort } from "../api.js";
 import { Part } from "../element.js";
+import { ReadAgain } from "../read-again.js";
 import type { DataPackSamples } from "../types.js";
 import "../charted.js";
 import type { Series, Zoom } from "./chart.js";
 import "./error.js";
 
 const PAUSE = 1_000; // milliseconds between two readings: a simulation reports once a second
+const PARENT_EVERY = 10; // readings between two of the parent, which changes rarely
 
 /** Says "sampled" with what it has read, and "zoom" with the range that was chosen in one of its charts. */
 @customElement("p-datapacks")
@@ -35,27 +38,30 @@ export class PDatapacks extends Part {
   @state() private samples: DataPackSamples | null = null;
   @state() private former: DataPackSamples | null = null;
   @state() private error: unknown = null;
-  #wanted = "";
-  #read = "";
-  #busy: AbortController | undefined;
+  #readings = 0; // of this run
+  #again = new ReadAgain((signal) => this.#read(signal), PAUSE);
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.#read = "";
-    this.requestUpdate();
-    this.whenGone(() => {
-      this.#busy?.abort();
-      this.#busy = undefined;
-    });
+    this.whenLive(() => this.error !== null && this.#again.soon());
+    if (this.hasUpdated) this.#again.soon();
+    this.whenGone(() => this.#again.close());
   }
 
-  override willUpdate(): void {
-    this.#wanted = `${this.run} ${this.version}`;
-    if (!this.#busy && this.#wanted !== this.#read) void this.#look();
+  override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("run")) {
+      this.samples = this.former = null;
+      this.#readings = 0;
+      this.#again.close();
+    }
+    if (changed.has("run") || changed.has("version")) this.#again.soon();
   }
 
   override render() {
-    const failed = html`<p-error .error=${this.error} .retry=${() => void this.#look()}></p-error>`;
+    const failed = html`<p-error
+      .error=${this.error}
+      .retry=${() => this.#again.soon()}
+    ></p-error>`;
     const { samples } = this;
     if (!samples) return failed;
     const packs = chartsOf(samples, this.former);
@@ -64,7 +70,9 @@ export class PDatapacks extends Part {
         <p class="faint">There are no numbers in data packs yet; they come once a second.</p>`;
     return html`${failed}
       <div class="charts">
-        ${packs.map(
+        ${repeat(
+          packs,
+          ([name]) => name,
           ([name, series]) =>
             html`<p-chart
               class="panel"
@@ -84,33 +92,26 @@ export class PDatapacks extends Part {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  async #look(): Promise<void> {
-    const busy = (this.#busy = new AbortController());
-    this.#read = this.#wanted;
+  async #read(signal: AbortSignal): Promise<void> {
     try {
-      const { signal } = busy;
       const read = (run: string) => get<DataPackSamples>(`/runs/${run}/datapacks`, { signal });
-      // A parent that has been deleted has no curves any more.
-      const former = this.parent
-        ? read(this.parent).catch((error: unknown) => {
-            if (isAbort(error) || !(error instanceof ApiError) || error.status !== 404) throw error;
-            return null;
-          })
-        : null;
+      const turn = this.#readings % PARENT_EVERY === 0;
+      const former = this.parent && turn ? read(this.parent).catch(gone) : this.former;
       this.samples = await read(this.run);
       this.#say("sampled", this.samples);
       this.former = await former;
       this.error = null;
+      this.#readings++;
     } catch (error) {
-      if (isAbort(error)) return;
-      this.error = error;
+      if (!isAbort(error)) this.error = error;
     }
-    setTimeout(() => {
-      if (this.#busy !== busy) return;
-      this.#busy = undefined;
-      if (this.#wanted !== this.#read) void this.#look();
-    }, PAUSE);
   }
+}
+
+/** Take a run that has been deleted for one without curves. */
+function gone(error: unknown): null {
+  if (error instanceof ApiError && error.status === 404) return null;
+  throw error;
 }
 
 /** Return the series of each data pack, whose names begin with its engine and its own name; and the parent's. */

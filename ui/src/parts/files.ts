@@ -5,7 +5,6 @@ import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, get } from "../api.js";
 import { path } from "../base.js";
 import { Part } from "../element.js";
-import { live } from "../live.js";
 import type { FileRecord } from "../types.js";
 import { bytes, count } from "../words.js";
 import "./error.js";
@@ -30,9 +29,7 @@ export class PFiles extends Part {
     super.connectedCallback();
     this.#read = "";
     this.requestUpdate();
-    this.listen(live, "change", () => {
-      if (live.state === "live" && this.error !== null) void this.#list(this.run);
-    });
+    this.whenLive(() => this.error !== null && this.#list(this.run));
     this.whenGone(() => clearTimeout(this.#timer));
   }
 

@@ -8,7 +8,7 @@ import { Part } from "../element.js";
 import { notice } from "../notice.js";
 import { go } from "../router.js";
 import type { RunRecord } from "../types.js";
-import { hasEnded, modelOf, titleOf, when } from "../words.js";
+import { hasEnded, modelOf, tagsOf, titleOf, when } from "../words.js";
 import { confirm } from "./dialog.js";
 import "./error.js";
 
@@ -97,9 +97,7 @@ export class PHeading extends Part {
     event.preventDefault();
     const form = new FormData(event.target as HTMLFormElement);
     const name = String(form.get("name") ?? "");
-    const tags = String(form.get("tags") ?? "")
-      .split(/[\s,]+/)
-      .filter(Boolean);
+    const tags = tagsOf(String(form.get("tags") ?? ""));
     void this.#do(async () => {
       this.run = await patch<RunRecord>(`/runs/${this.run.id}`, { name, tags });
       this.editing = false;

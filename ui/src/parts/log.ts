@@ -3,7 +3,8 @@
 import { css, html, type PropertyValues } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 import { get, isAbort } from "../api.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
+import { ReadAgain } from "../read-again.js";
 import { setQuery } from "../router.js";
 import { styled } from "../styled.js";
 import type { LogLine, LogLines } from "../types.js";
@@ -102,32 +103,30 @@ export class PLog extends Part {
   @state() private top = 0;
   @state() private height = 300;
   @query(".view") private view!: HTMLElement;
-  #reading: AbortController | undefined;
-  #missed = false; // whether somebody asked while it was read
-  #begun = "";
+  #reading = new ReadAgain((signal) => this.#read(signal), 0);
 
   override connectedCallback(): void {
     super.connectedCallback();
-    this.every(EVERY, () => this.live && void this.look());
+    this.every(EVERY, () => this.live && this.#reading.soon());
     const observer = new ResizeObserver(() => (this.height = this.view?.clientHeight || 300));
     void this.updateComplete.then(() => this.view && observer.observe(this.view));
     this.whenGone(() => {
       observer.disconnect();
-      this.#reading?.abort();
-      this.#reading = undefined;
+      this.#reading.close();
     });
+    this.whenLive(() => this.#reading.soon());
+    if (this.hasUpdated) this.#reading.soon();
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
-    // What it wrote at its very end comes with, or after, the news of it.
-    if (changed.has("live") && !this.live) void this.look();
-    if (this.run === this.#begun) return;
-    this.#begun = this.run;
-    this.#reading?.abort();
-    this.#reading = undefined;
-    this.lines = [];
-    this.read = false;
-    void this.look();
+    if (changed.has("run")) {
+      this.#reading.close();
+      this.lines = [];
+      this.read = false;
+      this.#reading.soon();
+    } else if (changed.has("live") && !this.live) {
+      this.#reading.soon(); // what it wrote at its very end comes with, or after, the news of it
+    }
   }
 
   override updated(): void {
@@ -140,20 +139,13 @@ export class PLog extends Part {
    * Read the lines that are new, and the last known one again: after a crash, lines that came after the savepoint are
    * taken away, and others get their numbers.
    */
-  async look(): Promise<void> {
-    if (this.#reading) {
-      this.#missed = true;
-      return;
-    }
-    this.#missed = false;
-    const { signal } = (this.#reading = new AbortController());
+  async #read(signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
         const last = this.lines.at(-1);
         const after = last ? last.number - 1 : 0;
         const at = `/runs/${this.run}/logs?after=${after}&limit=${PAGE}`;
         const { lines, next } = await get<LogLines>(at, { signal });
-        if (signal.aborted) return;
         const [same, ...others] = lines;
         if (last && !(same && isSame(same, last))) {
           this.lines = [];
@@ -166,11 +158,8 @@ export class PLog extends Part {
         if (next === null) break;
       }
     } catch (error) {
-      if (isAbort(error)) return;
-      this.error = error;
+      if (!isAbort(error)) this.error = error;
     }
-    this.#reading = undefined;
-    if (this.#missed) void this.look();
   }
 
   override render() {
@@ -208,7 +197,7 @@ export class PLog extends Part {
           }${gone > 0 ? `; ${count(gone, "older line")} no longer kept` : ""}</span
         >
       </div>
-      <p-error .error=${this.error} .retry=${() => void this.look()}></p-error>
+      <p-error .error=${this.error} .retry=${() => this.#reading.soon()}></p-error>
       <div class="view" tabindex="0" role="region" aria-label="Log lines" @scroll=${this.#scrolled}>
         ${
           shown.length
@@ -271,10 +260,6 @@ function isSame(one: LogLine, other: LogLine): boolean {
 
 function clock(seconds: number): string {
   return moment.format(seconds * 1000);
-}
-
-function valueOf(event: Event): string {
-  return (event.target as HTMLInputElement | HTMLSelectElement).value;
 }
 
 declare global {

@@ -4,7 +4,6 @@ import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { fetched, isAbort } from "../api.js";
 import { Part } from "../element.js";
-import { live } from "../live.js";
 import "./error.js";
 
 const LARGEST = 5_000_000; // bytes
@@ -43,9 +42,7 @@ export class PPicture extends Part {
     super.connectedCallback();
     this.#shown = "";
     this.requestUpdate();
-    this.listen(live, "change", () => {
-      if (live.state === "live" && this.error !== null) void this.#load();
-    });
+    this.whenLive(() => this.error !== null && this.#load());
     this.whenGone(() => {
       this.#reading?.abort();
       this.#show("");

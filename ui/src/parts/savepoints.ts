@@ -2,8 +2,9 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
 import { patch, post } from "../api.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
 import type { Savepoint } from "../types.js";
 import { ago, bytes, when } from "../words.js";
 import "./error.js";
@@ -59,7 +60,11 @@ export class PSavepoints extends Part {
             </tr>
           </thead>
           <tbody>
-            ${this.savepoints.map((it) => this.#row(it))}
+            ${repeat(
+              this.savepoints,
+              ({ timestamp }) => timestamp,
+              (it) => this.#row(it),
+            )}
           </tbody>
         </table>
       </div>
@@ -75,7 +80,7 @@ export class PSavepoints extends Part {
           aria-label=${`Name of the savepoint at ${where}`}
           maxlength="200"
           .value=${savepoint.name ?? ""}
-          @change=${(event: Event) => this.#mark(savepoint, { name: (event.target as HTMLInputElement).value || null })}
+          @change=${(event: Event) => this.#mark(savepoint, { name: valueOf(event) || null })}
         />
       </td>
       <td>

@@ -3,8 +3,7 @@
 import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, UNREACHABLE, fetched, get, isAbort } from "../api.js";
-import { Part } from "../element.js";
-import { live } from "../live.js";
+import { Part, valueOf } from "../element.js";
 import { route, setQuery } from "../router.js";
 import type { Savepoint, Scene, SceneList, State } from "../types.js";
 import { figure } from "../words.js";
@@ -94,9 +93,7 @@ export class PScene extends Part {
     this.whenGone(() => watching.disconnect());
     this.whenGone(() => this.#show(null));
     this.every(EVERY, () => this.#look());
-    this.listen(live, "change", () => {
-      if (live.state === "live") this.#again();
-    });
+    this.whenLive(() => this.#again());
     this.#listing = "";
     this.requestUpdate();
   }
@@ -138,7 +135,7 @@ export class PScene extends Part {
   #engines() {
     return html`<label class="field"
       ><span>Engine</span>
-      <select @change=${(event: Event) => this.#take((event.target as HTMLSelectElement).value)}>
+      <select @change=${(event: Event) => this.#take(valueOf(event))}>
         ${this.scenes.map(
           (it) =>
             html`<option value=${it.engine} ?selected=${it.engine === this.engine}>

@@ -2,7 +2,7 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
-import { Part } from "../element.js";
+import { Part, valueOf } from "../element.js";
 import { rangeOf, type Range } from "../session/ranges.js";
 import { figure } from "../words.js";
 
@@ -133,7 +133,7 @@ export class PSlider extends Part {
   }
 
   #moved(event: Event, min: number, step: number): void {
-    const raw = Number((event.target as HTMLInputElement).value);
+    const raw = Number(valueOf(event));
     this.#fire(rounded(raw, min, step));
   }
 

@@ -86,7 +86,7 @@ export class PTree extends Part {
     this.whenGone(() => this.#unfollow?.());
     // Forks that others make announce themselves to nobody who follows these runs.
     this.listen(document, "visibilitychange", () => document.hidden || void this.refresh());
-    this.listen(live, "change", () => live.state === "live" && void this.refresh());
+    this.whenLive(() => this.refresh());
   }
 
   override updated(changed: PropertyValues<this>): void {

@@ -2,6 +2,7 @@
 
 import { css, html, nothing, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
 import { ApiError, get } from "../api.js";
 import { page } from "../base.js";
 import "../charted.js";
@@ -102,7 +103,11 @@ export class PSessionCharts extends CockpitPart {
         together
           ? this.#chart("", shown)
           : html`<div class="many">
-              ${shown.map((equation) => this.#chart(equation, [equation]))}
+              ${repeat(
+                shown,
+                (equation) => equation,
+                (equation) => this.#chart(equation, [equation]),
+              )}
             </div>`
       }
       ${shown.length ? nothing : html`<p class="faint">Choose an equation to see its curves.</p>`}

@@ -83,19 +83,11 @@ export class Cockpit extends EventTarget {
   }
 
   /** Follow the run, read all of it, and finish what a former page began. */
-  async open(): Promise<void> {
+  open(): void {
     const { signal } = this.#leaving;
     this.#unfollow = live.runs([this.id], (event) => this.#take(event));
-    live.addEventListener("change", () => live.state === "live" && void this.sync(), { signal });
-    await this.#guarded(async () => {
-      await this.#load();
-      const pending = pendingOf(this.id);
-      if (pending) {
-        this.#set("stepping");
-        await this.#send(pending);
-      }
-    });
-    this.#set("idle");
+    live.addEventListener("change", () => live.state === "live" && void this.#resume(), { signal });
+    void this.#resume();
   }
 
   close(): void {
@@ -177,6 +169,16 @@ export class Cockpit extends EventTarget {
     return this.activity !== "idle" && !this.#on;
   }
 
+  /** Read what is new, and finish what a former page of this tab began. */
+  async #resume(): Promise<void> {
+    await this.sync();
+    const pending = pendingOf(this.id);
+    if (!pending || !this.record || this.activity !== "idle") return;
+    this.#set("stepping");
+    await this.#guarded(async () => void (await this.#send(pending)));
+    this.#set("idle");
+  }
+
   async #while(activity: Activity, work: () => Promise<void>): Promise<void> {
     if (this.activity !== "idle") return;
     this.error = null;
@@ -244,10 +246,15 @@ export class Cockpit extends EventTarget {
       get<ManagerList>("/models", { signal }),
     ]);
     const results: Results = noResults();
-    const page = await get<SessionResults>(`/runs/${this.id}/results?points=${POINTS}`, { signal });
+    const at = `/runs/${this.id}/results?points=${POINTS}`;
+    const [page, changes] = await Promise.all([
+      get<SessionResults>(at, { signal }),
+      this.#changesAfter(0),
+      this.#readSavepoints(),
+    ]);
     appendPage(results, page.results);
-    Object.assign(this, { record, models: managers, results });
-    await Promise.all([this.#readChanges(0), this.#readSavepoints()]);
+    // All at once: values that are shown before the changes are known would be others.
+    Object.assign(this, { record, models: managers, results, changes });
     this.#changed();
   }
 
@@ -273,21 +280,22 @@ export class Cockpit extends EventTarget {
       appendPage(this.results, page.results);
       after = page.next;
     }
-    await this.#readChanges(known);
+    const more = await this.#changesAfter(known);
+    this.changes = [...this.changes.filter(({ step }) => step <= known), ...more];
     if (record.step >= (this.record?.step ?? 0)) this.record = record;
     await this.#readSavepoints();
     this.#changed();
   }
 
-  async #readChanges(known: number): Promise<void> {
-    const found = this.changes.filter(({ step }) => step <= known);
-    for (let after: number | null = known; after !== null;) {
+  async #changesAfter(step: number): Promise<SettingsChange[]> {
+    const found: SettingsChange[] = [];
+    for (let after: number | null = step; after !== null;) {
       const at: string = `/runs/${this.id}/settings?after=${after}`;
       const page: SettingsPage = await get<SettingsPage>(at, { signal: this.#leaving.signal });
       found.push(...page.changes);
       after = page.next;
     }
-    this.changes = found;
+    return found;
   }
 
   /** Read the savepoints once more. */

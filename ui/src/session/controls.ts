@@ -2,6 +2,7 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, state } from "lit/decorators.js";
+import { valueOf } from "../element.js";
 import { path } from "../base.js";
 import { keep, kept } from "../keep.js";
 import { live } from "../live.js";
@@ -152,7 +153,7 @@ export class PSessionControls extends CockpitPart {
   }
 
   #setRate(event: Event): void {
-    this.rate = Number((event.target as HTMLSelectElement).value);
+    this.rate = Number(valueOf(event));
     keep("session", "rate", this.rate);
   }
 }

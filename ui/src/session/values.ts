@@ -2,6 +2,8 @@
 
 import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { valueOf } from "../element.js";
+import { repeat } from "lit/directives/repeat.js";
 import "../parts/slider.js";
 import { setQuery } from "../router.js";
 import type { Points } from "../types.js";
@@ -42,6 +44,7 @@ export class PSessionValues extends CockpitPart {
     const model = first && cockpit.models[first[0]];
     if (!first || !model)
       return html`<p>This server doesn't serve the model any more; nothing can be set.</p>`;
+    const key = (name: string): string => `${first[0]} ${name}`;
     const constants = Object.keys(model.constants);
     const shown = constants.filter((name) =>
       name.toLowerCase().includes(this.search.toLowerCase()),
@@ -49,9 +52,7 @@ export class PSessionValues extends CockpitPart {
     return html`
       <label class="field"
         ><span>Set in</span>
-        <select
-          @change=${(event: Event) => this.#choose((event.target as HTMLSelectElement).value)}
-        >
+        <select @change=${(event: Event) => this.#choose(valueOf(event))}>
           ${scopes.map(({ id, name }) => html`<option value=${id} ?selected=${id === scope.id}>${name}</option>`)}
         </select>
       </label>
@@ -62,12 +63,14 @@ export class PSessionValues extends CockpitPart {
               ><input
                 type="search"
                 .value=${this.search}
-                @input=${(event: Event) => (this.search = (event.target as HTMLInputElement).value)}
+                @input=${(event: Event) => (this.search = valueOf(event))}
             /></label>`
           : nothing
       }
-      <div class="list">${shown.map((name) => this.#slider(scope.places, first, name))}</div>
-      ${Object.keys(model.points).map((name) => this.#points(scope.places, first, name))}
+      <div class="list">
+        ${repeat(shown, key, (name) => this.#slider(scope.places, first, name))}
+      </div>
+      ${repeat(Object.keys(model.points), key, (name) => this.#points(scope.places, first, name))}
       ${constants.length || Object.keys(model.points).length ? nothing : html`<p class="faint">The model has nothing that can be set.</p>`}
     `;
   }
