@@ -14,16 +14,6 @@ from perdure import __version__
 if TYPE_CHECKING:
     from perdure.api.bptk_server import BptkServer
     from perdure.dialects.bptk import in_process
-    from perdure.dialects.bptk.agents import (
-        Agent,
-        AgentDataCollector,
-        CSVDataCollector,
-        DataCollector,
-        DelayedEvent,
-        Event,
-        Scheduler,
-        SimultaneousScheduler,
-    )
     from perdure.dialects.bptk.external_state import (
         ExternalStateAdapter,
         FileAdapter,
@@ -31,7 +21,20 @@ if TYPE_CHECKING:
         PostgresAdapter,
         RedisAdapter,
     )
-    from perdure.engines.system_dynamics import Model, Module
+    from perdure.engines.agents import (
+        Agent,
+        AgentDataCollector,
+        CSVDataCollector,
+        DataCollector,
+        DelayedEvent,
+        Event,
+        Model,
+        NotAnAgentException,
+        Scheduler,
+        SimultaneousScheduler,
+        WrongTypeException,
+    )
+    from perdure.engines.system_dynamics import Module
     from perdure.engines.system_dynamics import functions as sd_functions
 
     bptk = in_process.Bptk
@@ -49,16 +52,18 @@ __all__ = [
     "InstanceState",
     "Model",
     "Module",
+    "NotAnAgentException",
     "PostgresAdapter",
     "RedisAdapter",
     "Scheduler",
     "SimultaneousScheduler",
+    "WrongTypeException",
     "__version__",
     "bptk",
     "sd_functions",
 ]
 
-_AGENTS = "perdure.dialects.bptk.agents"
+_AGENTS = "perdure.engines.agents"
 
 _PLACES = {
     "Agent": (_AGENTS, "Agent"),
@@ -71,12 +76,14 @@ _PLACES = {
     "ExternalStateAdapter": ("perdure.dialects.bptk.external_state", "ExternalStateAdapter"),
     "FileAdapter": ("perdure.dialects.bptk.external_state", "FileAdapter"),
     "InstanceState": ("perdure.dialects.bptk.external_state", "InstanceState"),
-    "Model": ("perdure.engines.system_dynamics", "Model"),
+    "Model": (_AGENTS, "Model"),
     "Module": ("perdure.engines.system_dynamics", "Module"),
+    "NotAnAgentException": (_AGENTS, "NotAnAgentException"),
     "PostgresAdapter": ("perdure.dialects.bptk.external_state", "PostgresAdapter"),
     "RedisAdapter": ("perdure.dialects.bptk.external_state", "RedisAdapter"),
     "Scheduler": (_AGENTS, "Scheduler"),
     "SimultaneousScheduler": (_AGENTS, "SimultaneousScheduler"),
+    "WrongTypeException": (_AGENTS, "WrongTypeException"),
     "bptk": ("perdure.dialects.bptk.in_process", "Bptk"),
     "sd_functions": ("perdure.engines.system_dynamics", "functions"),
 }
@@ -106,5 +113,5 @@ class _Part(ModuleType):
 
 
 # Made here, since the import of a file of its own would put the module `bptk` in the place of the class.
-for _part in ("bptk", "externalstateadapter", "modeling", "sddsl", "server"):
+for _part in ("abm", "bptk", "exceptions", "externalstateadapter", "modeling", "sddsl", "server"):
     sys.modules[f"{__name__}.{_part}"] = _Part(f"{__name__}.{_part}")

@@ -11,7 +11,6 @@ PerdureError
 │   │   ├── ImpureFunction      a function reads a clock, a file or the like
 │   │   └── UnservableModel     a model's file holds what can't be served
 │   ├── AsgiOnly                what is for Flask or WSGI was tried on a BptkServer
-│   ├── Unsupported             agents, which come later
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario
@@ -194,7 +193,6 @@ from perdure.errors.invalid_models import (
     PastRead,
     UnknownElement,
     UnservableModel,
-    Unsupported,
 )
 from perdure.errors.invalid_networks import (
     AmbiguousMonomer,
@@ -336,7 +334,7 @@ __all__ = [
     "StoreUnavailable",
     "StoreUnusable", "SystemFailing", "TaskNotFound", "TaskUnfinished", "TogetherImpossible",
     "TokensMissing", "TooMany", "TooManyScenes", "TriggerOverruled", "TriggerRefused", "Unavailable",
-    "UnknownElement", "UnknownEntity", "UnknownStore", "UnservableModel", "Unsupported",
+    "UnknownElement", "UnknownEntity", "UnknownStore", "UnservableModel",
     "UpgradeRefused", "UploadFailed",
     "UserIdsExhausted", "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "message_of",
     "nearest", "suggest", "with_article", "writable",

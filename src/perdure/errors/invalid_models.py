@@ -36,11 +36,6 @@ class ImpureFunction(ModelError):
     each step and replays them. Random numbers that need no log come from sd.uniform, sd.normal and others."""
 
 
-class Unsupported(Invalid, AttributeError):
-    """{what}: {feature} are not supported yet; models of stocks, flows, biflows, converters and constants
-    are."""
-
-
 class UnservableModel(ModelError):
     """The model {name!r} can't be served: {problems}"""
 

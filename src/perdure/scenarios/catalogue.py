@@ -22,9 +22,11 @@ from perdure.errors import (
     nearest,
     suggest,
 )
+from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.bulk import Results, run
 from perdure.scenarios.files import (
     GivenModel,
+    load_agents,
     load_model,
     model_of,
     model_source,
@@ -42,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 _MANAGER_KEYS = ("model", "type", "name", "base_constants", "base_points", "units", "scenarios", "source")
 _RUN_SPECS = "runspecs"
+MANAGER_TYPES = ("sd", "abm")
+"""The types of managers in definitions: of system dynamics or another engine, and of agents."""
 
 Names = str | Iterable[str]
 """Names as a list or, as in BPTK, as one text with commas."""
@@ -302,10 +306,9 @@ class Catalogue:
         for name, definition in definitions:
             place = f"the manager {name!r}"
             _other_keys(place, definition, _MANAGER_KEYS)
-            if str(definition.get("type") or "sd").lower() != "sd":
+            if str(definition.get("type") or "sd").lower() not in MANAGER_TYPES:
                 raise InvalidScenario(
-                    reason=f"{place} has type {definition['type']!r}; only 'sd' can be run, and agents "
-                    "are not supported yet"
+                    reason=f"{place} has type {definition['type']!r}, not {' or '.join(MANAGER_TYPES)}"
                 )
             if definition.get("source"):
                 # Its `model` is where BPTK-Py writes the Python that it makes of the source.
@@ -420,9 +423,10 @@ class Catalogue:
 
 def check_outputs(outputs: Iterable[str], scenarios: Iterable[Scenario]) -> None:
     """Raise `OutputNotFound` for the first output that none of the scenarios has."""
-    known = {name for scenario in scenarios for name in scenario.elements}
+    chosen = list(scenarios)
     for name in outputs:
-        if name not in known:
+        if not any(name in scenario.elements for scenario in chosen):
+            known = {known for scenario in chosen for known in scenario.elements}
             raise OutputNotFound(name=name, suggestion=nearest(name, known))
 
 
@@ -430,6 +434,9 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
     given = definition.get("model")
     if given is None:
         raise InvalidScenario(reason=f"{place} has no model")
+    if str(definition.get("type") or "sd").lower() == "abm":
+        source = None if isinstance(given, Model | type) else _check_name(place, given)
+        return Manager(name, load_agents(given, name, place, folder), source)
     if isinstance(given, GivenModel | type):
         return Manager(name, model_of(given, f"the model of {place}"))
     source = _check_name(place, given)
@@ -438,12 +445,13 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
 
 def _meet_model(place: str, manager: Manager, given: object, folder: Path | None) -> None:
     """Settle which model a manager runs that is registered again."""
-    if given is manager.given:
+    known = manager.given.given if isinstance(manager.given, AgentModel) else manager.given
+    if given is known:
         manager.renew()
     elif isinstance(given, GivenModel):
         manager.keep_model(f"another object called {given.name!r}")
     elif isinstance(given, type):
-        if given is not type(manager.given):
+        if given is not type(known):
             manager.keep_model(f"the class {given.__name__!r}")
     elif given is not None:
         source = model_source(_check_name(place, given), folder)

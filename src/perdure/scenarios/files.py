@@ -15,8 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from perdure.engines.agents import Model as AgentsModel
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, PerdureError, with_article
+from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.engine_model import EngineModel
 from perdure.scenarios.model import ServedModel
 from perdure.scenarios.model_files import is_model_file, load_model_file
@@ -35,7 +37,7 @@ __all__ = [
     "users_code",
 ]
 
-GivenModel = Model | EngineModel
+GivenModel = Model | EngineModel | AgentModel
 """What users register."""
 
 MODEL_NAMES = ("simulation_model", "model")
@@ -91,18 +93,47 @@ def load_model(name: str, folder: Path | None = None) -> GivenModel:
     """
     if is_model_file(name):
         return load_model_file((folder or Path()) / name)
+    return model_of(_found(name, folder), name)
+
+
+def load_agents(given: object, manager: str, place: str, folder: Path | None = None) -> AgentModel:
+    """Return the model of agents of a manager.
+
+    Parameters
+    ----------
+    given
+        A model, its class, or the name of one; see `load_model`.
+    manager
+        The manager's name.
+    place
+        The manager in words.
+    folder
+        As for `load_model`.
+    """
+    found: Any = _found(given, folder) if isinstance(given, str) else given
+    made = found if isinstance(found, type) else type(found)
+    if not issubclass(made, AgentsModel):
+        raise InvalidScenario(
+            reason=f"the model of {place} is {with_article(made.__name__)}, not a Model of perdure.bptk"
+        )
+    name = made.__name__ if isinstance(found, type) else found.name
+    with users_code(f"the model of {place}"):
+        return AgentModel(found, name or made.__name__, manager)
+
+
+def _found(name: str, folder: Path | None) -> Any:
+    """Return what a name stands for: a model, or a class or function that makes one."""
     path = _path(name, folder)
     if path.is_file():
         module = _import_file(path)
         found = next((getattr(module, known) for known in MODEL_NAMES if hasattr(module, known)), None)
         if found is None:
             raise InvalidScenario(reason=f"{path} defines neither {' nor '.join(MODEL_NAMES)}")
-    else:
-        module_name, _, attribute = name.rpartition(".")
-        if not module_name:
-            raise InvalidScenario(reason=f"there is no model {name!r}: neither the file {path} nor a module")
-        found = load_attribute(module_name, attribute, folder)
-    return model_of(found, name)
+        return found
+    module_name, _, attribute = name.rpartition(".")
+    if not module_name:
+        raise InvalidScenario(reason=f"there is no model {name!r}: neither the file {path} nor a module")
+    return load_attribute(module_name, attribute, folder)
 
 
 def load_system_dynamics(name: str, folder: Path | None = None) -> Model:

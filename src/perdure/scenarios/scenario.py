@@ -31,14 +31,14 @@ class Scenario:
         The model it runs.
     fingerprint
         The model's, as it was registered: what becomes of the model's file later is of no concern.
-    constants, points, inputs
+    constants, points, inputs, properties
         What it sets, the manager's base values included; inputs are those of another engine than system
-        dynamics. They are copied when the scenario is made, as `run_specs` are, so that no later change of a
-        list that was given shows in it.
+        dynamics, properties those of a model of agents. They are copied when the scenario is made, as
+        `run_specs` are, so that no later change of a list that was given shows in it.
     run_specs
         Those of starttime, stoptime, dt (in the model's unit) and method that differ from the model's.
     others
-        Further keys of its definition, such as a description.
+        Further keys of its definition, such as a description, or the agents.
     problems
         What is wrong with its definition but doesn't prevent a run, in words.
     """
@@ -53,9 +53,10 @@ class Scenario:
     others: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     problems: tuple[str, ...] = ()
     inputs: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    properties: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     def __post_init__(self) -> None:
-        for name in ("constants", "points", "inputs", "run_specs", "others"):
+        for name in ("constants", "points", "inputs", "properties", "run_specs", "others"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         unknown = self.run_specs.keys() - set(RUN_SPECS)
         if unknown:
@@ -116,6 +117,9 @@ class Scenario:
             there = {name: value for name, value in self.model.inputs.items() if value is not None}
             config["inputs"] = there | config["constants"] | _thawed(self.inputs)
             config["constants"] = {}
+        if "properties" in self.model.settable:
+            config["properties"] = _thawed(self.properties)
+            config["definition"] = _thawed(self.others)
         if timestep is not None:
             config["timestep"] = _plain(timestep)
         return config

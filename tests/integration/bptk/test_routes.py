@@ -125,7 +125,7 @@ def test_an_unknown_name_is_a_404_with_a_suggestion(
         ("/agents", {"scenario_manager": MANAGER}, "expecting scenarioManager to be set"),
         ("/agents", {"scenarioManager": MANAGER}, "expecting scenario to be set"),
         ("/agents", {"scenarioManager": MANAGER, "scenario": "base"}, "expecting the model to have agents"),
-        ("/run", {**SESSION, "agents": ["person"]}, "expecting the model to have agents"),
+        ("/run", {**SESSION, "equations": [], "agents": ["x"]}, "expecting the model to have agents"),
         ("/run", {**SESSION, "equations": []}, "expecting either equations or agents to be set"),
         ("/execute", {}, "missing required field: model"),
         ("/execute", {"model": {}}, "missing required field: equations"),

@@ -95,7 +95,7 @@ def test_what_is_wrong_is_an_error_that_names_it(made: Any) -> None:
         ({"scenario_managers": ["smGrwth"]}, ScenarioNotFound),
         ({"equations": ["siz"]}, OutputNotFound),
         ({"equations": []}, Invalid),
-        ({"agents": ["person"]}, Invalid),
+        ({"agents": ["person"]}, OutputNotFound),
         ({"backend": "julia"}, Invalid),
         ({"starttime": 2.0}, Invalid),
         ({"settings": {"smGrowth": {"base": {"constants": {"rate": "1"}}}}}, InvalidOverride),
@@ -125,8 +125,6 @@ def test_whole_runs_and_listings(made: Any, capsys: pytest.CaptureFixture[str]) 
     printed = capsys.readouterr().out
     assert "*** other ***\n\tbase\n" in printed
     assert "\tstock:\tsize\n" in printed
-    with pytest.raises(Invalid):
-        made.run_scenarios(agents=["person"])
     with pytest.raises(Invalid):
         made.get_scenario_names(format="tuple")
 

@@ -2,15 +2,14 @@
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perdure.bptk import DataCollector, Model, SimultaneousScheduler, bptk
-from perdure.bptk import sd_functions as sd
-from perdure.errors import Invalid, InvalidScenario, Unsupported
+from perdure.errors import Invalid, InvalidScenario
 from perdure.scenarios import Catalogue
 
 
@@ -173,31 +172,9 @@ def test_training_is_drawn_unless_a_frame_is_asked_for(made: Any, monkeypatch: p
     pyplot.close("all")
     with pytest.raises(Invalid, match="episodes"):
         made.train_scenarios(["base"], ["smLearner"], 0)
-    with pytest.raises(Unsupported, match="agents"):
-        made.train_scenarios(["base"], ["smLearner"], 1, ["person"])
 
 
 # What comes later -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        lambda model: model.register_agent_factory("worker", lambda i, m, p: None),
-        lambda model: model.create_agents({"name": "worker", "count": 1}),
-        lambda model: model.agents,
-        lambda model: model.agent_ids("worker"),
-        lambda model: model.set_property("p", {"type": "Double", "value": 1.0}),
-        lambda model: model.configure({}),
-        lambda model: model.run(),
-        lambda model: model.statistics(),
-    ],
-)
-def test_what_is_about_agents_says_so(asked: Callable[[Any], Any]) -> None:
-    with pytest.raises(Unsupported, match=r"^Model\.\w+: agents are not supported yet"):
-        asked(Model(name="m"))
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = Model().nothing
 
 
 @pytest.mark.parametrize("name", ["water.stmx", "models/Water.ITMX", "water.xmile"])
@@ -206,15 +183,6 @@ def test_a_missing_file_of_xmile_says_so(made: Any, name: str) -> None:
         made.register_model(name, "smWater")
     with pytest.raises(InvalidScenario, match=f"{name} can't be read: No such file"):
         made.register_scenario_manager({"smWater": {"model": name}})
-
-
-def test_a_user_function_that_asks_for_agents_is_told_so(made: Any) -> None:
-    model = Growth()
-    model.instantiate_model()
-    count = model.function("count", lambda view, t: float(len(view.agents)))
-    model.converter("workers").equation = count()
-    with pytest.raises(Unsupported, match="agents"):
-        model.simulate("workers")
 
 
 # Programs of the vendor's kind ------------------------------------------------------------------------------
@@ -229,7 +197,8 @@ def sim(m, names, be=None):
 def abm(cls, agents=(), run=(0, 3, 1), props=None, dc=None):
     m = cls(name="m", scheduler=SimultaneousScheduler(), data_collector=dc or DataCollector())
     m.instantiate_model()
-    m.configure({"runspecs": dict(zip(("starttime", "stoptime", "dt"), run)), "agents": list(agents)})
+    times = dict(zip(("starttime", "stoptime", "dt"), run))
+    m.configure({"runspecs": times, "properties": props or {}, "agents": list(agents)})
     return m
 class Worker(Agent):
     def initialize(self):
@@ -270,15 +239,4 @@ def test_a_program_with_modules_and_classes_of_agents_runs_with_its_import_chang
     assert names["sim"](model, ["outer.level"], "rust") == {"outer.level": [1.0, 7.0, 13.0]}
     assert list(frame.columns) == ["outer.level", "outer.inner.out"]
     assert frame.values.tolist() == [[1.0, 10.0], [11.0, 10.0], [21.0, 10.0]]
-    with pytest.raises(Unsupported, match=r"Shop\.register_agent_factory: agents"):
-        names["abm"](names["Shop"])
-
-
-def test_a_hybrid_class_says_what_it_needs_when_it_is_registered(made: Any) -> None:
-    class Shop(Model):
-        def instantiate_model(self) -> None:
-            self.stock("money").equation = sd.time()
-            self.register_agent_factory("worker", None)
-
-    with pytest.raises(Unsupported, match=r"Shop\.register_agent_factory: agents are not supported yet"):
-        made.register_model(Shop)
+    assert names["abm"](names["Shop"], [], props={}).agents == []

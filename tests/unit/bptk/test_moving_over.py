@@ -13,10 +13,9 @@ import openpyxl
 import pytest
 import structlog
 
-import perdure.bptk
-from perdure.bptk import Agent, DataCollector, DelayedEvent, Event, Model, SimultaneousScheduler, bptk
+from perdure.bptk import Model, bptk
 from perdure.bptk import sd_functions as sd
-from perdure.errors import Invalid, InvalidOverride, MissingExtra, ModelError, ScenarioNotFound, Unsupported
+from perdure.errors import Invalid, InvalidOverride, MissingExtra, ModelError, ScenarioNotFound
 
 
 def growth() -> Model:
@@ -243,32 +242,3 @@ def test_a_package_that_is_not_there_names_its_extra(
 def test_an_update_says_how(capsys: pytest.CaptureFixture[str]) -> None:
     bptk.update()
     assert "pip install --upgrade perdure" in capsys.readouterr().out
-
-
-# What isn't there yet ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["agents", "agent_states", "agent_properties", "agent_property_types"])
-@pytest.mark.parametrize("call", ["run_scenarios", "plot_scenarios", "begin_session"])
-def test_agents_that_are_asked_for_are_named_as_what_comes_later(made: Any, call: str, name: str) -> None:
-    for given in (["person"], "person"):
-        with pytest.raises(Unsupported, match="person: agents are not supported yet"):
-            getattr(made, call)(["base"], ["smGrowth"], equations=["size"], **{name: given})
-
-
-def test_agents_and_events_can_be_described_and_not_made() -> None:
-    class Worker(Agent):
-        def act(self, time: float, round_no: int, step_no: int) -> None:
-            self.model.enqueue_event(Event("done", self.id, 1))
-
-    for make in (
-        lambda: Worker(1, growth(), {}),
-        lambda: Event("a", 1, 2),
-        lambda: DelayedEvent("a", 1, 2, 3),
-    ):
-        with pytest.raises(Unsupported, match="agents are not supported yet"):
-            make()
-    for holder in (SimultaneousScheduler(), DataCollector(), perdure.bptk.CSVDataCollector("csv/")):
-        with pytest.raises(Unsupported, match="agents are not supported yet"):
-            holder.run(growth())
-        assert not hasattr(holder, "statistics")

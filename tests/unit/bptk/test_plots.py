@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from perdure.bptk import Model, bptk
 from perdure.engines.system_dynamics.plots import PlotStyle
-from perdure.errors import Invalid, UnknownElement
+from perdure.errors import UnknownElement
 
 matplotlib.use("Agg")
 
@@ -185,11 +185,6 @@ def test_lookups_are_drawn_over_their_x_values(model: Model, made: Any) -> None:
     assert shape(several) == (["smPl_base_c", "smPl_hi_c"], ["0.0", "1.0", "2.0"], None)
     assert several["smPl_hi_c"].to_dict()[2.0] == 1.0
     assert made.plot_lookup(["base"], ["smPl"], "c,d") is None
-
-
-def test_agents_are_refused_by_name(made: Any) -> None:
-    with pytest.raises(Invalid, match="agents"):
-        plot(made, agents=["worker"])
 
 
 def test_without_matplotlib_the_extra_is_named_and_data_frames_are_returned() -> None:

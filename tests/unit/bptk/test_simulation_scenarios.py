@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from perdure.bptk import Model, bptk, sd_functions
-from perdure.errors import InvalidOverride, Unsupported
+from perdure.errors import InvalidOverride
 
 
 class Growth(Model):
@@ -119,7 +119,7 @@ def test_reading_a_scenario_registers_nothing_anew(made: Any) -> None:
 
 
 def test_a_scenario_has_no_agents_and_says_so(made: Any) -> None:
-    with pytest.raises(Unsupported, match="agents are not supported yet"):
+    with pytest.raises(AttributeError, match="agents"):
         print(made.get_scenario("sm", "base").agents)
     with pytest.raises(AttributeError, match="nonsense"):
         print(made.get_scenario("sm", "base").nonsense)

@@ -247,7 +247,7 @@ def test_any_name_works() -> None:
     [
         ({"scenarios": {}}, "no model"),
         ({"model": bath(), "scenario": {}}, "unknown key 'scenario'. Did you mean 'scenarios'"),
-        ({"model": bath(), "type": "abm"}, "'abm'"),
+        ({"model": bath(), "type": "agents"}, "'agents'"),
         ({"model": bath(), "source": "x.stmx"}, "x.stmx"),
         ({"model": bath(), "scenarios": {"s": {"constant": {}}}}, "Did you mean 'constants'"),
         ({"model": bath(), "scenarios": {"s": 5}}, "not an object"),

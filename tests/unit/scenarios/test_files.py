@@ -25,7 +25,7 @@ def loaded(folder: Path, **files: Any) -> Catalogue:
 @pytest.mark.parametrize(
     ("definition", "words"),
     [
-        ({**BATH, "type": "abm"}, "type 'abm'; only 'sd' can be run, and agents are not supported yet"),
+        ({**BATH, "type": "agents"}, "type 'agents', not sd or abm"),
         ({**BATH, "source": "bath.stmx"}, "bath.stmx can't be read: No such file"),
         ({**BATH, "source": "bath.txt"}, "has the source 'bath.txt'; a source ends in .itmx, .stmx, .xmile"),
         ({**BATH, "model": "no_such_package.model"}, "no module 'no_such_package'"),
@@ -72,7 +72,7 @@ def test_a_scenario_in_two_files_makes_its_manager_unusable(tmp_path: Path) -> N
 
 
 def test_registering_an_unusable_manager_makes_it_usable(tmp_path: Path) -> None:
-    catalogue = loaded(tmp_path, a={"tub": {**BATH, "type": "abm"}})
+    catalogue = loaded(tmp_path, a={"tub": {**BATH, "type": "agents"}})
     catalogue.register_scenario_manager({"tub": BATH})
     assert list(catalogue.manager("tub").scenarios) == ["1"]
     assert catalogue.unusable == {}

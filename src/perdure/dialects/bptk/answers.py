@@ -1,11 +1,14 @@
 """The shapes of BPTK's answers: manager → scenario → equation → time → value, of what the drivers answer.
 
+What concerns agents is under ``agents``.
+
 A value that isn't finite is null, as JSON has no number for it.
 """
 
 from datetime import datetime
 from typing import Any
 
+from perdure.dialects.bptk.agent_answers import agent_time, is_of_agents, of_step
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import digits_of, next_time, time_text
 from perdure.drivers.live_session import Row
@@ -31,10 +34,16 @@ def step_tree(spec: SessionSpec, digits: list[int], rows: list[Row | None], *, f
     results: Tree = {}
     for scenario, places, row in zip(spec.scenarios, digits, rows, strict=True):
         if row is not None:
-            values: dict[str, Any] = dict(zip(scenario.outputs, row[1:], strict=True))
+            names, answered = scenario.outputs, row[1:]
+            values: dict[str, Any] = {
+                name: value for name, value in zip(names, answered, strict=True) if not is_of_agents(name)
+            }
             if not flat:
                 time = time_text(row[0], places)
                 values = {name: {time: value} for name, value in values.items()}
+            if len(values) < len(names):
+                at = None if flat else agent_time(row[0], places)
+                values["agents"] = of_step(names, answered, at)
             results.setdefault(scenario.manager, {})[scenario.scenario] = values
     return results
 

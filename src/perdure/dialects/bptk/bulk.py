@@ -3,9 +3,11 @@
 A run's settings apply to that run alone: the catalogue and its scenarios are never changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
 from perdure.dialects.bptk.bodies import names, need_json
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
@@ -13,16 +15,19 @@ from perdure.dialects.bptk.session_clock import time_text
 from perdure.engines.run_specs import RunSpecs, decimals
 from perdure.errors import LimitExceeded
 from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.catalogue import check_outputs
 from perdure.scenarios.model import ServedModel
 from perdure.settings import Settings
 from perdure.web.dialect import Call
 
 __all__ = [
+    "Selection",
+    "agents_of",
     "check_runs",
     "chosen",
     "equations_of",
-    "no_agents",
+    "outputs_of",
     "run",
     "scenario_names",
     "selection",
@@ -31,6 +36,13 @@ __all__ = [
 
 NO_AGENTS = "expecting the model to have agents"
 NOTHING_ASKED = "expecting either equations or agents to be set"
+
+_QUERY = {
+    "agents": "agents",
+    "states": "agent_states",
+    "properties": "agent_properties",
+    "types": "agent_property_types",
+}
 
 _LISTED = {
     "stocks": ("stock",),
@@ -42,56 +54,97 @@ _LISTED = {
 RUN_SPECS = ("starttime", "stoptime", "dt")
 
 
-def selection(body: dict[str, Any]) -> tuple[list[str], list[str], list[str]]:
-    """Return the managers, scenarios and equations in a body; raise `BptkError` if one is missing."""
+@dataclass(frozen=True)
+class Selection:
+    """What a call selects.
+
+    Attributes
+    ----------
+    managers, scenarios, equations
+        Names.
+    query
+        What is asked of agents.
+    """
+
+    managers: list[str]
+    scenarios: list[str]
+    equations: list[str]
+    query: AgentQuery
+
+
+def selection(body: dict[str, Any]) -> Selection:
+    """Return the managers, scenarios, equations and agents in a body; `BptkError` if one is missing."""
     for key in ("scenario_managers", "scenarios"):
         if key not in body:
             raise BptkError(400, f"expecting {key} to be set")
     managers, scenarios = names(body, "scenario_managers"), names(body, "scenarios")
-    if body.get("agents"):
-        raise BptkError(400, NO_AGENTS)
-    if "equations" not in body:
-        raise BptkError(400, NO_AGENTS if "agents" in body else NOTHING_ASKED)
-    equations = names(body, "equations")
+    of_agents: dict[str, Any] = {
+        field: names(body, key) if body.get(key) else [] for field, key in _QUERY.items()
+    }
+    query = AgentQuery(**of_agents, individual=_individual(body))
+    equations = names(body, "equations") if "equations" in body else []
     for key, given in (("scenario_managers", managers), ("scenarios", scenarios)):
         if not given:
             raise BptkError(400, f"expecting {key} to be set")
-    if not equations:
+    if not equations and not query.agents:
         raise BptkError(400, NOTHING_ASKED)
-    return managers, scenarios, equations
+    return Selection(managers, scenarios, equations, query)
 
 
-def chosen(
-    catalogue: Catalogue, managers: list[str], scenarios: list[str], equations: list[str]
-) -> list[Scenario]:
+def _individual(body: dict[str, Any]) -> dict[str, list[str]]:
+    given = body.get("individual_agent_properties") or {}
+    if not isinstance(given, dict):
+        raise BptkError(400, "expecting individual_agent_properties to be an object of lists of names")
+    return {kind: names(given, kind) for kind in given}
+
+
+def chosen(catalogue: Catalogue, selected: Selection) -> list[Scenario]:
     """Return the scenarios with these names.
 
     Raise `NotFound` for an unknown manager, scenario or equation.
     """
-    found = catalogue.select(managers, scenarios)
-    check_outputs(equations, found)
-    return found
+    return catalogue.select(selected.managers, selected.scenarios)
+
+
+def outputs_of(selected: Selection, found: list[Scenario]) -> list[str]:
+    """Return the names of all outputs that a session is asked for; `NotFound` for an unknown one."""
+    outputs = [*selected.equations, *selected.query.outputs()]
+    check_outputs(outputs, found)
+    return outputs
 
 
 def run(
     catalogue: Catalogue,
     settings: Settings,
-    selected: tuple[list[str], list[str], list[str]],
+    selected: Selection,
     overrides: Overrides,
 ) -> dict[str, dict[str, Any]]:
     """Run scenarios from start to stop; blocking.
 
+    Models of agents answer the query, others the equations.
+
     Returns
     -------
     dict
-        Manager → scenario → ``equations`` → equation → time → value.
+        Manager → scenario → ``equations`` → equation → time → value; or ``agents``, as `series_of` gives it.
     """
-    scenarios = chosen(catalogue, *selected)
+    found = chosen(catalogue, selected)
+    check_outputs(selected.equations, found)
+    scenarios = [one for one in found if (selected.query.agents if has_agents(one) else selected.equations)]
+    if selected.query.agents and not selected.equations and not any(map(has_agents, found)):
+        raise BptkError(400, NO_AGENTS)
+    if any(map(has_agents, scenarios)) and selected.query.problem is not None:
+        raise BptkError(400, f"no data was returned from simulation: {selected.query.problem}")
+    agents = {key: given.pop("agents") for key, given in _each(overrides) if "agents" in given}
     known = known_overrides(overrides, scenarios, run_specs=True)
     configs = [
-        _config(scenario, selected[2], known.get(scenario.manager, {}).get(scenario.name, {}))
+        _config(scenario, selected.equations, known.get(scenario.manager, {}).get(scenario.name, {}))
         for scenario in scenarios
     ]
+    for scenario, config in zip(scenarios, configs, strict=True):
+        if has_agents(scenario) and (given := agents.get((scenario.manager, scenario.name))) is not None:
+            config["definition"]["agents"] = given
+            scenario.model.check(config)
     named = {
         f"{one.manager}/{one.name}": (one.model, config)
         for one, config in zip(scenarios, configs, strict=True)
@@ -99,9 +152,31 @@ def run(
     check_runs(settings, named)
     results: dict[str, dict[str, Any]] = {}
     for scenario, config in zip(scenarios, configs, strict=True):
-        equations = series(scenario.model, config)
-        results.setdefault(scenario.manager, {})[scenario.name] = {"equations": equations}
+        if isinstance(scenario.model, AgentModel):
+            answered = agent_series(scenario.model, config, selected.query)
+            if answered:
+                results.setdefault(scenario.manager, {})[scenario.name] = {"agents": answered}
+        else:
+            equations = series(scenario.model, config)
+            results.setdefault(scenario.manager, {})[scenario.name] = {"equations": equations}
     return results
+
+
+def agent_series(model: AgentModel, config: Mapping[str, Any], query: AgentQuery) -> dict[str, Any]:
+    """Run a model of agents from start to stop; return type → state → values over time."""
+    ran = model.run_config(config)
+    if ran.scheduler.progress < 1:
+        return {}  # the model has ended the run early
+    try:
+        return series_of(ran.statistics() or {}, query, gaps=False)
+    except KeyError as error:
+        raise BptkError(400, f"the agents have no property or statistic {error}") from None
+
+
+def _each(overrides: Overrides) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    for manager, scenarios in overrides.items():
+        for scenario, given in scenarios.items():
+            yield (manager, scenario), given
 
 
 def check_runs(settings: Settings, runs: Mapping[str, tuple[ServedModel, Mapping[str, Any]]]) -> None:
@@ -117,7 +192,8 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[ServedModel, Mapping
         specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=name)
         longest = max(longest, specs.last)
         values += specs.answers * len(config["outputs"])
-        operations += specs.last * model.operations
+        agents = config.get("definition", {}).get("agents", ())
+        operations += specs.last * model.operations + specs.answers * sum(each["count"] for each in agents)
     for what, limit, value, setting in (
         ("The steps of dt of a run", settings.max_run_steps, longest, "PERDURE_MAX_RUN_STEPS"),
         ("The scenarios of a request", settings.max_scenarios, len(runs), "PERDURE_MAX_SCENARIOS"),
@@ -171,13 +247,24 @@ def equations_of(catalogue: Catalogue, call: Call) -> dict[str, list[str]]:
     return {**found, "points": sorted(model.points)}
 
 
-def no_agents(catalogue: Catalogue, call: Call) -> BptkError:
-    """Return the error that a scenario's model has no agents."""
+def agents_of(catalogue: Catalogue, settings: Settings, call: Call) -> dict[str, dict[str, list[str]]]:
+    """Return type → the ``states`` and ``properties`` of the agents of a scenario at its start; blocking."""
     body = need_json(call)
     if "scenarioManager" not in body:
-        return BptkError(400, "expecting scenarioManager to be set")
-    _scenario(catalogue, body, "scenarioManager")
-    return BptkError(400, NO_AGENTS)
+        raise BptkError(400, "expecting scenarioManager to be set")
+    scenario = _scenario(catalogue, body, "scenarioManager")
+    if not isinstance(scenario.model, AgentModel):
+        raise BptkError(400, NO_AGENTS)
+    config = scenario.config((), seed=0)
+    check_runs(settings, {scenario.name: (scenario.model, config)})
+    found: dict[str, dict[str, dict[str, None]]] = {}
+    for agent in scenario.model.started(config).agents:
+        kind = found.setdefault(agent.agent_type, {"states": {}, "properties": {}})
+        kind["states"][agent.state] = None
+        kind["properties"] |= dict.fromkeys(agent.properties)
+    if not found:
+        raise BptkError(400, NO_AGENTS)
+    return {kind: {key: list(names) for key, names in parts.items()} for kind, parts in found.items()}
 
 
 def _scenario(catalogue: Catalogue, body: dict[str, Any], manager: str) -> Scenario:

@@ -70,8 +70,9 @@ async def equations(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 
 async def agents(dialect: InstanceSessions, call: Call) -> ASGIApp:
-    """Say that a scenario's model has no agents."""
-    raise bulk.no_agents(dialect.sessions.catalogue, call)
+    """List the states and properties of a scenario's agents at its start."""
+    work = partial(bulk.agents_of, dialect.sessions.catalogue, dialect.settings, call)
+    return await _computed(work, dialect.bulk)
 
 
 # Instances --------------------------------------------------------------------------------------------------
@@ -158,13 +159,13 @@ async def begin_session(dialect: InstanceSessions, call: Call) -> ASGIApp:
         seed = whole(seed, f"seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r:.80}")
 
     def new() -> NewSession:
-        found = bulk.chosen(dialect.sessions.catalogue, *selected)
+        found = bulk.chosen(dialect.sessions.catalogue, selected)
         named: dict[str, list[str]] = {}
         for scenario in found:
             named.setdefault(scenario.manager, []).append(scenario.name)
         return NewSession(
             scenarios=named,
-            outputs=selected[2],
+            outputs=bulk.outputs_of(selected, found),
             dt=_dt(body.get("dt"), found),
             seed=seed,
             settings=known_overrides(overrides, found),

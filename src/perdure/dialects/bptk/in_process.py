@@ -1,8 +1,9 @@
 """BPTK in this process: BPTK-Py's `bptk` class on a catalogue, with sessions in memory.
 
-An unknown name is an error with a suggestion, where BPTK-Py logs a line. Only system dynamics is supported.
+An unknown name is an error with a suggestion, where BPTK-Py logs a line.
 """
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from rich.progress import track
 
-from perdure.dialects.bptk.agents import refuse_agents
+from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
+from perdure.dialects.bptk.agent_runs import AgentRuns, agents_frame, columns_of, results_of
 from perdure.dialects.bptk.exporting import Export
 from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
@@ -21,15 +23,17 @@ from perdure.dialects.bptk.simulation_scenario import (
     system_dynamics_of,
 )
 from perdure.dialects.bptk.training import Training
+from perdure.engines.agents import Model as AgentsModel
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.model import BACKENDS
 from perdure.engines.system_dynamics.plots import PlotStyle, frame_of
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import Invalid, NotFound
 from perdure.observability import configure_logging
-from perdure.scenarios import Catalogue
+from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.bulk import Results
-from perdure.scenarios.catalogue import Names, check_outputs, names_of
+from perdure.scenarios.catalogue import Manager, Names, check_outputs, names_of
 from perdure.scenarios.files import GivenModel
 
 if TYPE_CHECKING:
@@ -85,6 +89,7 @@ class Bptk:
         self._catalogue = Catalogue()
         self._catalogue.load(self._folder)
         self._handed_out = SimulationScenarios()
+        self._agent_runs = AgentRuns()
         self._session = LocalSession(self._catalogue)
 
     @property
@@ -113,8 +118,9 @@ class Bptk:
         self.catalogue.register_scenarios(scenarios, scenario_manager)
 
     def reset_scenario_cache(self, scenario_manager: str = "", scenario: str = "") -> None:
-        """Check that the scenario exists. There is no cache, since each run is computed again."""
+        """Let the next run of a scenario with agents begin at its start, as other runs always do."""
         self.catalogue.scenario(scenario_manager, scenario)
+        self._agent_runs.reset(scenario_manager, scenario)
 
     def reset_scenario(self, scenario_manager: str, scenario: str) -> None:
         """Read a scenario from its file again; one that was registered in Python is removed."""
@@ -128,13 +134,14 @@ class Bptk:
         else:
             del manager.scenarios[scenario]
         self._catalogue.managers[scenario_manager] = manager
+        self._agent_runs.reset(scenario_manager, scenario)
 
     def reset_all_scenarios(self) -> None:
         """Read all scenario files again, remove what was registered in Python, and end the session."""
         fresh = Catalogue()
         fresh.load(self._folder)
         self._session.close()
-        self._catalogue, self._session = fresh, LocalSession(fresh)
+        self._catalogue, self._session, self._agent_runs = fresh, LocalSession(fresh), AgentRuns()
 
     def run_scenarios(
         self,
@@ -155,17 +162,32 @@ class Bptk:
         Parameters
         ----------
         agents, agent_states, agent_properties, agent_property_types
-            Empty: agents are not supported yet.
+            Types of agents, states, properties, and statistics of these (``total``, ``max``, ``min`` or
+            ``mean``), which scenarios with agents answer. They answer no equations, and a scenario is run
+            once until it is reset.
         backend
             One of BPTK-Py's two engines, which are one here.
+
+        Returns
+        -------
+        DataFrame, dict, str or None
+            As `Catalogue.run_scenarios`; of agents there are columns
+            ``<manager>_<scenario>_<type>_<state>``, or ``…_<property>_<statistic>``. None if scenarios with
+            agents were asked for nothing that there is.
 
         Raises
         ------
         MissingExtra
             If the format is ``"df"`` and pandas isn't installed.
         """
-        refuse_agents(agents, agent_states, agent_properties, agent_property_types)
         _check_backend(backend)
+        query = _query(agents, agent_states, agent_properties, agent_property_types)
+        chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
+        if query.agents or any(map(has_agents, chosen)):
+            found: Results = self._run_agents(
+                chosen, names_of(equations), query, series_names or {}, progress_bar, return_format
+            )
+            return found
         return self.catalogue.run_scenarios(
             scenarios,
             scenario_managers,
@@ -174,6 +196,29 @@ class Bptk:
             progress_bar=progress_bar,
             return_format=return_format,
         )
+
+    def _run_agents(
+        self,
+        chosen: Sequence[Scenario],
+        equations: Sequence[str],
+        query: AgentQuery,
+        series_names: Mapping[str, str],
+        progress_bar: bool,
+        return_format: str | None,
+    ) -> Any:
+        """Run scenarios of which some have agents."""
+        others = [one for one in chosen if not has_agents(one)]
+        check_outputs(equations, others or chosen)
+        if query.problem is not None and len(others) < len(chosen):
+            log.error("no_data", reason=query.problem)
+            chosen = others
+        if return_format is None:
+            return_format = "df" if importlib.util.find_spec("pandas") else "dict"
+        if return_format != "df":
+            return results_of(self._agent_runs, chosen, equations, query, return_format, progress_bar)
+        frame_of({})  # says what is missing
+        frame = agents_frame(self._agent_runs, chosen, equations, query, progress_bar=progress_bar)
+        return frame if frame is None else frame.rename(columns=series_names)
 
     def export_scenarios(
         self,
@@ -263,7 +308,7 @@ class Bptk:
         episodes
             Number of episodes.
         agents, agent_states, agent_properties, agent_property_types
-            Empty: agents are not supported yet.
+            As for `run_scenarios`. Agents aren't reset between episodes.
         series_names
             Part of a column's name → its replacement.
         return_df
@@ -276,14 +321,15 @@ class Bptk:
         Returns
         -------
         pandas.DataFrame or None
-            A row for each episode with the last value of each element; None if it was drawn.
+            A row for each episode with the last value of each element or column of agents; None if it was
+            drawn.
 
         Raises
         ------
         MissingExtra
             If pandas isn't installed, or matplotlib if something is drawn.
         """
-        refuse_agents(agents, agent_states, agent_properties, agent_property_types)
+        query = _query(agents, agent_states, agent_properties, agent_property_types)
         if episodes < 1:
             raise Invalid(f"The number of episodes must be at least 1, not {episodes}.")
         options = PlotOptions(
@@ -297,8 +343,15 @@ class Bptk:
         chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
         check_outputs(outputs, chosen)
         frame_of({})  # says what is missing before anything is computed
-        trainings = [Training(one) for one in chosen]
+        trainings = [Training(one) for one in chosen if not has_agents(one)]
         columns: dict[str, dict[float, float]] = {}
+        for scenario in filter(has_agents, chosen):
+            if query.problem is not None:
+                raise Invalid(query.problem)
+            prefix = "" if len(chosen) == 1 else f"{scenario.manager}_{scenario.name}_"
+            for number, statistics in enumerate(self._agent_runs.episodes(scenario, episodes)):
+                for name, series in columns_of(series_of(statistics, query, gaps=True)).items():
+                    columns.setdefault(prefix + name, {})[number] = [*series.values()][-1]
         for number in track(range(episodes), "Training", disable=not progress_bar):
             for training in trainings:
                 prefix = "" if len(chosen) == 1 else f"{training.scenario.manager}_{training.scenario.name}_"
@@ -343,7 +396,7 @@ class Bptk:
         scenarios, scenario_managers, equations
             Names, as a list or one text with commas. An unknown name is logged, and nothing is drawn.
         agents, agent_states, agent_properties, agent_property_types
-            Empty: agents are not supported yet.
+            As for `run_scenarios`.
         kind, alpha, stacked, matplotlib_rc_settings
             See `plots.PlotStyle`; by default as in the configuration.
         progress_bar, backend
@@ -358,8 +411,8 @@ class Bptk:
         MissingExtra
             If pandas isn't installed, or matplotlib if something is drawn.
         """
-        refuse_agents(agents, agent_states, agent_properties, agent_property_types)
         _check_backend(backend)
+        query = _query(agents, agent_states, agent_properties, agent_property_types)
         options = PlotOptions(
             kind=kind,
             alpha=alpha,
@@ -378,9 +431,26 @@ class Bptk:
         )
         frame_of({})  # says what is missing before anything is computed
         try:
-            frame: Any = self.catalogue.run_scenarios(
-                scenarios, scenario_managers, equations, progress_bar=progress_bar, return_format="df"
-            )
+            chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
+            frame: Any
+            if query.agents or any(map(has_agents, chosen)):
+                if query.problem is not None:
+                    log.error("nothing_to_plot", reason=query.problem)
+                    return None
+                frame = agents_frame(
+                    self._agent_runs,
+                    chosen,
+                    names_of(equations),
+                    query,
+                    prefixed=False,
+                    progress_bar=progress_bar,
+                )
+                if frame is None:
+                    return None
+            else:
+                frame = self.catalogue.run_scenarios(
+                    scenarios, scenario_managers, equations, progress_bar=progress_bar, return_format="df"
+                )
         except NotFound as error:
             log.error("nothing_to_plot", reason=str(error))
             return None
@@ -451,27 +521,30 @@ class Bptk:
 
     # Listing ------------------------------------------------------------------------------------------------
 
-    def get_scenario(self, scenario_manager: str, scenario: str) -> SimulationScenario:
-        """Return a scenario; changes of it take effect in the next run."""
-        return self._handed_out.of(self._catalogue.scenario(scenario_manager, scenario))
+    def get_scenario(self, scenario_manager: str, scenario: str) -> SimulationScenario | AgentsModel:
+        """Return a scenario; changes of it take effect in the next run. That of agents is their model."""
+        return self._handed(self._catalogue.scenario(scenario_manager, scenario))
+
+    def _handed(self, scenario: Scenario) -> SimulationScenario | AgentsModel:
+        return self._agent_runs.model(scenario) if has_agents(scenario) else self._handed_out.of(scenario)
 
     def get_scenarios(
         self, scenario_managers: Names = (), scenarios: Names = (), scenario_manager_type: str = ""
-    ) -> dict[str, SimulationScenario]:
+    ) -> dict[str, SimulationScenario | AgentsModel]:
         """Return scenarios, as `get_scenario` does, by name; for several managers by ``manager_scenario``.
 
         Parameters
         ----------
         scenario_manager_type
-            ``"sd"`` or nothing; there are none of type ``"abm"``.
+            ``"sd"``, ``"abm"`` or nothing for all.
         """
-        if not _has_type(scenario_manager_type):
-            return {}
-        found = self._catalogue.select(names_of(scenario_managers), names_of(scenarios))
+        found = [
+            one
+            for one in self._catalogue.select(names_of(scenario_managers), names_of(scenarios))
+            if _has_type(self._catalogue.manager(one.manager), scenario_manager_type)
+        ]
         several = len({scenario.manager for scenario in found}) > 1
-        return {
-            (f"{one.manager}_{one.name}" if several else one.name): self._handed_out.of(one) for one in found
-        }
+        return {(f"{one.manager}_{one.name}" if several else one.name): self._handed(one) for one in found}
 
     def get_scenario_names(
         self, scenario_managers: Names = (), format: str = "list"
@@ -484,12 +557,12 @@ class Bptk:
         return named if format == "dict" else [name for names in named.values() for name in names]
 
     def list_scenarios(self, scenario_managers: Names = (), scenario_manager_type: str = "") -> None:
-        """Print the scenarios of each manager; there are none of type ``"abm"``."""
-        if not _has_type(scenario_manager_type):
-            return
+        """Print the scenarios of each manager of a type; of all types by default."""
         named = self.get_scenario_names(scenario_managers, format="dict")
         assert isinstance(named, dict)
         for manager, names in named.items():
+            if not _has_type(self.catalogue.manager(manager), scenario_manager_type):
+                continue
             print("\n".join([f"*** {manager} ***", *(f"\t{name}" for name in names)]))
         for manager, reason in self.catalogue.unusable.items():
             if not names_of(scenario_managers):
@@ -514,7 +587,7 @@ class Bptk:
         agent_states: Names = (),
         agent_properties: Names = (),
         agent_property_types: Names = (),
-        individual_agent_properties: Names = (),
+        individual_agent_properties: Mapping[str, Names] | None = None,
         equations: Names = (),
         starttime: float = 0.0,
         dt: float | None = None,
@@ -526,11 +599,14 @@ class Bptk:
         Parameters
         ----------
         scenarios, scenario_managers, equations
-            Names, as a list or one text with commas; at least one of each.
+            Names, as a list or one text with commas; at least one of each, but for equations if there are
+            agents.
         settings
             Initial ``constants`` and ``points``, by manager and scenario; may be JSON text.
-        agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
-            Empty: agents are not supported yet.
+        agents, agent_states, agent_properties, agent_property_types
+            What is asked of agents, as for `run_scenarios`.
+        individual_agent_properties
+            Type of agents → properties that are asked of each of them.
         backend
             As for `run_scenarios`.
         starttime
@@ -541,12 +617,13 @@ class Bptk:
         seed
             Seed of the random draws; by default one is generated.
         """
-        refuse_agents(
-            agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
-        )
         _check_backend(backend)
         self._handed_out.register(self._catalogue)
-        self._session.begin(scenarios, scenario_managers, settings, equations, starttime, dt, seed)
+        query = _query(
+            agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
+        )
+        outputs = [*names_of(equations), *query.outputs()]
+        self._session.begin(scenarios, scenario_managers, settings, outputs, starttime, dt, seed)
 
     def run_step(
         self, settings: Mapping[str, Any] | None = None, flat: bool = False
@@ -556,7 +633,8 @@ class Bptk:
         Returns
         -------
         dict or None
-            Manager → scenario → equation → time → value, without the time if `flat`;
+            Manager → scenario → equation → time → value, without the time if `flat`; what concerns agents is
+            under ``agents``, type → state → time → number of agents;
             ``{"msg": "Stoptime reached"}`` after the stop time; None without a session.
         """
         return self._session.step(settings, flat)
@@ -609,8 +687,25 @@ def _check_backend(backend: str | None) -> None:
         raise Invalid(f"backend must be 'python' or 'rust', got {backend!r:.80}")
 
 
-def _has_type(scenario_manager_type: str) -> bool:
-    """Return whether there are managers of a type; all are system dynamics."""
+def _has_type(manager: Manager, scenario_manager_type: str) -> bool:
+    """Return whether a manager is of a type: ``sd``, ``abm``, or nothing for any."""
     if scenario_manager_type not in MANAGER_TYPES:
         raise Invalid(f"A type of managers is 'sd', 'abm' or '', not {scenario_manager_type!r}.")
-    return scenario_manager_type != "abm"
+    of_agents = isinstance(manager.model, AgentModel)
+    return scenario_manager_type in ("", "abm" if of_agents else "sd")
+
+
+def _query(
+    agents: Names,
+    states: Names,
+    properties: Names,
+    types: Names,
+    individual: Mapping[str, Names] | None = None,
+) -> AgentQuery:
+    return AgentQuery(
+        names_of(agents),
+        names_of(states),
+        names_of(properties),
+        names_of(types),
+        {kind: names_of(names) for kind, names in (individual or {}).items()},
+    )

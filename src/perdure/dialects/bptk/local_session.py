@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+from perdure.dialects.bptk.agent_answers import is_of_agents, merged, of_step
 from perdure.dialects.bptk.answers import STOPTIME_REACHED
 from perdure.dialects.bptk.overrides import known_overrides, overrides_of
 from perdure.dialects.bptk.session_clock import session_dt
@@ -109,15 +110,23 @@ class LocalSession:
         if index_by_time:
             return {_time(spec, step): _tree(spec, step, False) for step in steps}
         results: dict[str, Any] = {}
+        agents: dict[tuple[str, str], list[Any]] = {}
         for step in steps:
             for manager, scenarios in _tree(spec, step, False).items():
                 for scenario, values in scenarios.items():
+                    if "agents" in values:
+                        agents.setdefault((manager, scenario), []).append(values.pop("agents"))
                     equations = results.setdefault(manager, {}).setdefault(scenario, {"equations": {}})
                     for name, at in values.items():
                         if flat:
                             equations["equations"].setdefault(name, []).extend(at.values())
                         else:
                             equations["equations"].setdefault(name, {}).update(at)
+        for (manager, scenario), answered in agents.items():
+            parts = results[manager][scenario]
+            parts["agents"] = merged(answered, flat=flat)
+            if not parts["equations"]:
+                del parts["equations"]
         return results
 
     def progress(self) -> float:
@@ -192,9 +201,14 @@ def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for part, row in zip(spec.scenarios, step.rows, strict=True):
         if row is not None:
-            values = dict(zip(part.outputs, row[1:], strict=True))
             time = round(row[0], part.decimals)
-            tree.setdefault(part.manager, {})[part.scenario] = (
-                values if flat else {name: {time: value} for name, value in values.items()}
-            )
+            values: dict[str, Any] = {
+                name: value if flat else {time: value}
+                for name, value in zip(part.outputs, row[1:], strict=True)
+                if not is_of_agents(name)
+            }
+            if len(values) < len(part.outputs):
+                at = None if flat else round(time) if part.decimals == 0 else time
+                values["agents"] = of_step(part.outputs, row[1:], at)
+            tree.setdefault(part.manager, {})[part.scenario] = values
     return tree

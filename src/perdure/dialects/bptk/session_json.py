@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from perdure.dialects.bptk.agent_answers import agent_time, is_of_agents, merged, of_step
 from perdure.dialects.bptk.answers import Tree, step_tree
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import bounds, digits_of, next_time, time_text
@@ -45,7 +46,7 @@ def session_results(log: SessionLog, *, flat: bool) -> Iterator[bytes]:
     if log.position == 0:
         yield b"{}"
         return
-    columns = _columns(log.spec, flat)
+    columns = _columns(log, flat)
     at_once = max(1, HELD // log.position + 1)  # the first of them is written while it is read
     for begin in range(0, len(columns), at_once):
         yield from _written(log, columns[begin : begin + at_once], flat)
@@ -67,8 +68,9 @@ def state_entry(instance: Instance, log: SessionLog | None) -> Iterator[bytes]:
     yield b"," + msgspec.json.encode(rest)[1:]
 
 
-def _columns(spec: SessionSpec, flat: bool) -> list[_Column]:
+def _columns(log: SessionLog, flat: bool) -> list[_Column]:
     """Return the columns in their order; a scenario without equations has one empty column."""
+    spec = log.spec
     managers: dict[str, list[int]] = {}
     for index, part in enumerate(spec.scenarios):
         managers.setdefault(part.manager, []).append(index)
@@ -80,12 +82,18 @@ def _columns(spec: SessionSpec, flat: bool) -> list[_Column]:
             before = b"," if columns else b"{"
             if index == scenarios[0]:
                 before += _key(manager) + b"{"
-            before += _key(part.scenario) + b'{"equations":{'
-            end = b"}}"
+            equations = [(place, name) for place, name in enumerate(part.outputs) if not is_of_agents(name)]
+            agents = b"" if len(equations) == len(part.outputs) else _agents(log, index, flat)
+            if agents and not equations:
+                before += _key(part.scenario) + b"{" + agents
+                end = b"}"
+            else:
+                before += _key(part.scenario) + b'{"equations":{'
+                end = b"}," + agents + b"}" if agents else b"}}"
             if index == scenarios[-1]:
                 end += b"}"
-            for place, name in enumerate(part.outputs):
-                last = place == len(part.outputs) - 1
+            for place, name in equations:
+                last = place == equations[-1][0]
                 columns.append(
                     _Column(
                         index,
@@ -95,10 +103,22 @@ def _columns(spec: SessionSpec, flat: bool) -> list[_Column]:
                     )
                 )
                 before = b","
-            if not part.outputs:
+            if not equations:
                 columns.append(_Column(index, None, before, end))
     columns[-1] = columns[-1]._replace(after=columns[-1].after + b"}")
     return columns
+
+
+def _agents(log: SessionLog, index: int, flat: bool) -> bytes:
+    """Return what a scenario answered of agents; it is kept in memory as a whole."""
+    names, digits = log.spec.scenarios[index].outputs, digits_of(log.spec)[index]
+    steps: list[Tree] = []
+    for page in log.pages():
+        for step in page:
+            row = rows_of(step.outputs)[index]
+            if row is not None:
+                steps.append(of_step(names, row[1:], agent_time(row[0], digits)))
+    return _key("agents") + msgspec.json.encode(merged(steps, flat=flat))
 
 
 def _written(log: SessionLog, columns: list[_Column], flat: bool) -> Iterator[bytes]:

@@ -6,10 +6,9 @@ The catalogue's scenarios are frozen. These are copies that programs can change.
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.errors import Invalid
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.scenario import frozen
@@ -103,9 +102,6 @@ class SimulationScenario:
 
     def _written(self) -> dict[str, Any]:
         return {kind: frozen(getattr(self, kind)) for kind in self.registered.model.settable}
-
-    def __getattr__(self, name: str) -> NoReturn:
-        missing_attribute("Scenario", "agents", name)
 
     def __repr__(self) -> str:
         return f"<Scenario {self.name!r} of {self.scenario_manager!r}>"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.attributes import attributes_of
@@ -24,7 +24,6 @@ from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.engines.system_dynamics.points import filled
 from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, windows_of
-from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, Invalid, ModelError
 
@@ -55,7 +54,7 @@ class Model(ModelElements):
     name
         The model's name, for messages.
     scheduler, data_collector
-        Parameters of BPTK-Py, kept for subclasses that pass them on; they affect agents only.
+        Of a model with agents (`perdure.engines.agents.Model`); kept here for subclasses that pass them on.
 
     Attributes
     ----------
@@ -124,9 +123,6 @@ class Model(ModelElements):
                 hook(self)
 
             setattr(cls, hook.__name__, instantiate_model)
-
-    def __getattr__(self, name: str) -> NoReturn:
-        missing_attribute(type(self).__name__, "agents", name)
 
     def __repr__(self) -> str:
         return f"<Model {self.name!r} with {len(self._elements)} elements>"

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from perdure.engines.system_dynamics.attributes import readable
 from perdure.engines.system_dynamics.expression import Expression
 from perdure.engines.system_dynamics.points import Points
-from perdure.engines.system_dynamics.unsupported import missing_attribute
 from perdure.errors import PastRead, PerdureError
 
 __all__ = ["FunctionFailed", "ModelView", "refuse_past_read", "wrapped"]
@@ -67,7 +66,7 @@ class ModelView:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self._attributes:
-            missing_attribute("Model", "agents", name)
+            raise AttributeError(f"'Model' object has no attribute {name!r}")
         return self._attributes[name]
 
     stock = flow = biflow = converter = constant = equation = evaluate_equation = memoize = _refuse

@@ -30,7 +30,7 @@ from perdure.engines.system_dynamics.points import Points, TableKind
 from perdure.engines.system_dynamics.shapes import Shape
 from perdure.errors import ModelError
 
-__all__ = ["Compiled", "Method", "Part", "compile_program", "constant_value"]
+__all__ = ["Compiled", "Method", "Part", "compile_program", "constant_value", "function_of"]
 
 Method: TypeAlias = Literal["euler", "rk4"]
 Part: TypeAlias = Literal["begin", "step", "observe", "advance", "run"]
@@ -116,7 +116,7 @@ class Compiled:
             writer = _Writer()
             self._write(part, writer)
             self._owners[part] = writer.owners
-            self._factories[part] = _function(writer.lines, f"{FILENAME}:{part}", self.program.model_name)
+            self._factories[part] = function_of(writer.lines, f"{FILENAME}:{part}", self.program.model_name)
         return self._factories[part]
 
     def owner(self, filename: str, line: int) -> str | None:
@@ -398,10 +398,10 @@ def constant_value(code: Code, specs: Mapping[str, float]) -> float:
     """Evaluate code that is made of numbers and the run specs ``t0``, ``dt`` and ``stop`` only."""
     part = fragment(code, "", Names({}, {}, {}, {}, {}, {}, {}, count(), "t"))
     lines = ["def bind(t0, dt, stop):", *(f" {line}" for line in part.statements), f" return {part.value}"]
-    return float(_function(lines, FILENAME, "")(**specs))
+    return float(function_of(lines, FILENAME, "")(**specs))
 
 
-def _function(lines: Sequence[str], filename: str, model: str) -> Callable[..., Any]:
+def function_of(lines: Sequence[str], filename: str, model: str) -> Callable[..., Any]:
     """Return the function that `lines` define; they contain generated names and numbers only."""
     try:
         module = compile("\n".join(lines), filename, "exec", dont_inherit=True)

@@ -3,14 +3,14 @@
 Each evaluation is a run of its own from the start, so it takes time proportional to its stop time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics.running.simulation import ModelSimulation, Simulated
 from perdure.errors import EvaluationFailed
 
-__all__ = ["table_of", "value_at", "windows_of"]
+__all__ = ["as_table", "table_of", "value_at", "windows_of"]
 
 
 def value_at(model: Simulated, specs: RunSpecs, name: str, t: float) -> float:
@@ -39,12 +39,16 @@ def table_of(model: Simulated, specs: RunSpecs, names: Sequence[str]) -> Any:
     grid, columns = ModelSimulation(model, specs, names).run()
     places = specs.decimals
     times = [round(t, places) for t in grid]
-    values = dict(zip(names, columns, strict=True))
+    return as_table(times, dict(zip(names, columns, strict=True)))
+
+
+def as_table(times: Sequence[float], columns: Mapping[str, Sequence[float]]) -> Any:
+    """Return columns as a DataFrame, or as a dict of dicts where pandas isn't installed."""
     try:
         import pandas as pd
     except ImportError:
-        return {name: dict(zip(times, column, strict=True)) for name, column in values.items()}
-    return pd.DataFrame(values, index=pd.Index(times, name="t"))
+        return {name: dict(zip(times, column, strict=True)) for name, column in columns.items()}
+    return pd.DataFrame(columns, index=pd.Index(times, name="t"))
 
 
 def _before_the_start(name: str, t: float, specs: RunSpecs) -> EvaluationFailed:

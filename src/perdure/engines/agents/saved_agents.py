@@ -1,0 +1,231 @@
+"""Agents as data: a table for all agents of one class with the same attributes, a column for each attribute.
+
+A column of plain values is one list or array, so that thousands of agents are saved in milliseconds.
+"""
+
+from collections.abc import Sequence
+from types import MethodType
+from typing import Any, NoReturn
+
+import numpy as np
+
+from perdure.engines.agents.agent import Agent
+from perdure.engines.agents.graph import ATOMS, Decoder, Encoder, Unsaveable, class_name
+from perdure.errors import NotSnapshotable
+from perdure.state.codec import State
+
+__all__ = ["MADE", "note_construction", "put_back", "saved", "table_rows"]
+
+MADE = "_made"
+"""The attribute with the factory's name and the functions that construction made an agent's handlers."""
+
+_OWN = ("model", "properties", "eventHandlers", MADE)
+
+
+def note_construction(agent: Agent, factory: str) -> None:
+    """Note those handlers of a new agent that only its construction can make, such as lambdas."""
+    made = {
+        (state, name): handler
+        for state, handlers in agent.eventHandlers.items()
+        for name, handler in handlers.items()
+        if not (type(handler) is MethodType and handler.__self__ is agent)
+    }
+    if made:
+        vars(agent)[MADE] = factory, made
+
+
+def saved(agents: Sequence[Agent], first: int, encoder: Encoder) -> list[State]:
+    """Return tables of agents.
+
+    Parameters
+    ----------
+    agents
+        The agents.
+    first
+        The reference to the first of them; the others follow.
+
+    Raises
+    ------
+    NotSnapshotable
+        If an agent has something that can't be saved; names the agent and the attribute.
+    """
+    groups: dict[Any, list[int]] = {}
+    for row, agent in enumerate(agents):
+        key = type(agent), tuple(vars(agent)), tuple(agent.properties), _handlers(agent)
+        groups.setdefault(key, []).append(row)
+    return [
+        _table(kind, names, properties, handlers, [agents[row] for row in rows], rows, first, encoder)
+        for (kind, names, properties, handlers), rows in groups.items()
+    ]
+
+
+def _handlers(agent: Agent) -> tuple[Any, ...]:
+    """Return the agent's handlers: state, event, and the function of a method of its own, else None."""
+    table = agent.eventHandlers
+    if not table:
+        return ()
+    return tuple(
+        (
+            state,
+            name,
+            handler.__func__ if type(handler) is MethodType and handler.__self__ is agent else None,
+        )
+        for state, handlers in table.items()
+        for name, handler in handlers.items()
+    )
+
+
+def _table(
+    kind: type,
+    names: Sequence[str],
+    properties: Sequence[str],
+    handlers: Sequence[Any],
+    agents: Sequence[Agent],
+    rows: Sequence[int],
+    first: int,
+    encoder: Encoder,
+) -> State:
+    dicts = [vars(agent) for agent in agents]
+    columns: dict[str, State] = {}
+    for name in names:
+        if name not in _OWN:
+            columns[name] = _column([each[name] for each in dicts], agents, name, encoder)
+    values: dict[str, State] = {}
+    kinds: dict[str, State] = {}
+    for name in properties:
+        specs = [agent.properties[name] for agent in agents]
+        if any(len(spec) != 2 for spec in specs):
+            _refuse(agents[0], name, "a property has a type and a value, and nothing else")
+        kinds[name] = _column([spec["type"] for spec in specs], agents, name, encoder)
+        values[name] = _column([spec["value"] for spec in specs], agents, name, encoder)
+    table: dict[str, State] = {
+        "class": [*class_name(kind)],
+        "factories": _factories(agents),
+        "rows": np.array(rows, dtype=np.int64) + first,
+        "names": [*names],
+        "columns": columns,
+        "types": kinds,
+        "values": values,
+        "handlers": [
+            [state, name, function.__name__] if function is not None else [state, name, None]
+            for state, name, function in handlers
+        ],
+        "others": [
+            _other_handlers(agent, handlers, encoder)
+            for agent in agents
+            if any(f is None for *_, f in handlers)
+        ],
+    }
+    return table
+
+
+def _factories(agents: Sequence[Agent]) -> State:
+    """Return the factories whose construction is needed for handlers; None if there is none."""
+    found: list[State] = [vars(agent)[MADE][0] if MADE in vars(agent) else None for agent in agents]
+    return found if any(found) else None
+
+
+def _other_handlers(agent: Agent, handlers: Sequence[Any], encoder: Encoder) -> list[State]:
+    """Return the handlers that aren't the agent's own methods."""
+    made = vars(agent).get(MADE, ("", {}))[1]
+    found: list[State] = []
+    for state, name, function in handlers:
+        if function is None:
+            handler = agent.eventHandlers[state][name]
+            if made.get((state, name)) is handler:
+                found.append(["as constructed"])
+                continue
+            try:
+                found.append(encoder.value(handler))
+            except Unsaveable as error:
+                _refuse(agent, f"eventHandlers[{state!r}][{name!r}]", str(error))
+    return found
+
+
+def _column(values: list[Any], agents: Sequence[Agent], name: str, encoder: Encoder) -> State:
+    """Return the values of an attribute: one value, an array, a list, or values as data."""
+    kinds = set(map(type, values))
+    if kinds == {float}:
+        return ["floats", np.array(values)]
+    if kinds == {int}:
+        try:
+            return ["integers", np.array(values, dtype=np.int64)]
+        except OverflowError:
+            return ["plain", values]
+    if len(kinds) == 1 and kinds <= {str, bool, type(None)} and values.count(values[0]) == len(values):
+        return ["same", values[0]]
+    if kinds <= ATOMS:
+        return ["plain", values]
+    if kinds == {list} and not any(values):
+        return ["empty"]
+    data: list[State] = []
+    try:
+        data.extend(map(encoder.value, values))
+    except Unsaveable as error:
+        _refuse(agents[len(data)], name, str(error))
+    return ["data", data]
+
+
+def _refuse(agent: Agent, name: str, reason: str) -> NoReturn:
+    what = f"the attribute {name!r} of the agent {agent.id} ({agent.agent_type})"
+    raise NotSnapshotable(what=what, reason=reason) from None
+
+
+# Putting back -----------------------------------------------------------------------------------------------
+
+
+def table_rows(tables: Sequence[Any]) -> dict[int, tuple[Any, int]]:
+    """Return reference → table and place in it."""
+    return {
+        reference: (table, place)
+        for table in tables
+        for place, reference in enumerate(table["rows"].tolist())
+    }
+
+
+def put_back(table: Any, agents: Sequence[Agent], model: Any, decoder: Decoder) -> None:
+    """Give agents the attributes that a table holds.
+
+    Parameters
+    ----------
+    table
+        The table.
+    agents
+        Its agents, with the attributes that construction made, if that was needed.
+    """
+    size = len(agents)
+    columns = {name: _values(column, size, decoder) for name, column in table["columns"].items()}
+    kinds = [(name, _values(column, size, decoder)) for name, column in table["types"].items()]
+    values = {name: _values(column, size, decoder) for name, column in table["values"].items()}
+    others = iter(table["others"])
+    for row, agent in enumerate(agents):
+        own = vars(agent)
+        former, made = own.get("eventHandlers", {}), own.get(MADE)
+        properties = {name: {"type": kind[row], "value": values[name][row]} for name, kind in kinds}
+        handlers: dict[str, dict[str, Any]] = {}
+        special = iter(next(others) if table["others"] else ())
+        for state, name, method in table["handlers"]:
+            if method is not None:
+                handler = MethodType(getattr(type(agent), method), agent)
+            else:
+                data = next(special)
+                handler = former[state][name] if data == ["as constructed"] else decoder.value(data)
+            handlers.setdefault(state, {})[name] = handler
+        parts = {"model": model, "properties": properties, "eventHandlers": handlers, MADE: made}
+        restored = {name: parts[name] if name in parts else columns[name][row] for name in table["names"]}
+        own.clear()
+        own.update(restored)
+
+
+def _values(column: Any, size: int, decoder: Decoder) -> Sequence[Any]:
+    kind, *data = column
+    if kind == "same":
+        return [data[0]] * size
+    if kind == "empty":
+        return [[] for _ in range(size)]
+    if kind == "plain":
+        return list(data[0])
+    if kind == "data":
+        return decoder.items(data[0])
+    numbers: list[Any] = data[0].tolist()
+    return numbers

@@ -1,0 +1,247 @@
+"""Models of agents, as the catalogue has them."""
+
+import copy
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
+from perdure.engines.agents.engine import AgentEngine
+from perdure.engines.agents.outputs import OutputNames
+from perdure.engines.numbers import finite
+from perdure.errors import InvalidRunSpecs, InvalidScenario
+from perdure.scenarios.code_identity import code_identity
+from perdure.scenarios.model import Settings, unknown_names
+from perdure.state.codec import pack
+
+__all__ = ["AgentModel"]
+
+
+@dataclass(frozen=True)
+class AgentModel:
+    """A model of agents, or a hybrid model; implements `perdure.scenarios.model.ServedModel`.
+
+    Each run has a model of its own: a class is called with `name`, `scheduler` and `data_collector`, an
+    object is copied. Then `instantiate_model` and `configure` are called.
+
+    Attributes
+    ----------
+    given
+        The model's class, or an object.
+    name
+        What it is called.
+    manager
+        The name of its manager.
+    """
+
+    given: Model | type[Model]
+    name: str
+    manager: str = ""
+    probe: Model = field(init=False, repr=False, compare=False)
+
+    engine_name: ClassVar[str] = "agents"
+    reseeds: ClassVar[bool] = False  # its generators are part of its state
+    inputs: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "probe", self._built())
+
+    @property
+    def upgradable(self) -> bool:
+        """Whether it has an upgrade function."""
+        return self.probe.upgrade is not None
+
+    @property
+    def starttime(self) -> float:
+        """Where a run begins unless its scenario says otherwise."""
+        return self.probe.starttime
+
+    @property
+    def stoptime(self) -> float:
+        """Where a run ends unless its scenario says otherwise."""
+        return self.probe.stoptime
+
+    @property
+    def dt(self) -> float:
+        """The length of a step unless its scenario says otherwise."""
+        return self.probe.dt
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of its agents: the names of its factories."""
+        return [*self.probe.agent_factories]
+
+    @cached_property
+    def outputs(self) -> Collection[str]:
+        """The names of its elements, and what it answers of its agents."""
+        return OutputNames(self.probe.elements.keys(), self.kinds)
+
+    @property
+    def elements(self) -> Mapping[str, Sequence[str]]:
+        """The names of its elements by kind, and the types of its agents."""
+        found: dict[str, list[str]] = {}
+        for name, element in self.probe.elements.items():
+            found.setdefault(element.kind, []).append(name)
+        return {**found, "agents": self.kinds}
+
+    @property
+    def settable(self) -> Mapping[str, Collection[str]]:
+        """Its constants, its points, and properties, which a scenario may add."""
+        return {
+            "constants": self.probe.overridable,
+            "points": self.probe.table_names,
+            "properties": _Any(),
+        }
+
+    @property
+    def constants(self) -> Mapping[str, float | None]:
+        """Its constants, and converters that are a bare number, with their values."""
+        elements = self.probe.elements
+        return {name: finite(elements[name].equation) for name in self.probe.overridable}
+
+    @property
+    def points(self) -> Mapping[str, Any]:
+        """The points of its graphical functions."""
+        return self.probe.points
+
+    @cached_property
+    def operations(self) -> int:
+        """The nodes of all its equations, and one for its agents."""
+        return 1 + sum(len(each.code) for each in self.probe.program().definitions.values())
+
+    def frozen(self) -> "AgentModel":
+        """Return a copy that runs as this model does now."""
+        given = self.given if isinstance(self.given, type) else copy.deepcopy(self.given)
+        made = AgentModel(given, self.name, self.manager)
+        made.fingerprint()
+        return made
+
+    def fingerprint(self) -> str:
+        """Return the hash of the source of the modules that the model and its agents come from."""
+        return self._fingerprint
+
+    def known(self, place: str, settings: Settings) -> tuple[Settings, list[str]]:
+        """Return what it has of a scenario's settings, and in words what is left out."""
+        found: Settings = {}
+        problems: list[str] = []
+        for kind, what in (("constants", "constant"), ("points", "points")):
+            names = self.settable[kind]
+            found[kind] = {name: value for name, value in settings[kind].items() if name in names}
+            problems += unknown_names(place, what, settings[kind], names, names)
+        found["properties"] = settings["properties"]
+        for name, given in settings["properties"].items():
+            if not isinstance(given, Mapping) or not {"type", "value"} <= given.keys():
+                reason = f"the property {name!r} of {place} is {given!r:.80}, not a type and a value"
+                raise InvalidScenario(reason=reason)
+        return found, problems
+
+    def check(self, config: Mapping[str, Any]) -> None:
+        """Raise if a scenario's config is wrong; no agent is made for that."""
+        if "method" in config:
+            raise InvalidRunSpecs(name=self.name, reason="only models of system dynamics have a method")
+        for spec in config.get("definition", {}).get("agents", ()):
+            if not isinstance(spec, Mapping) or not {"name", "count"} <= spec.keys():
+                raise InvalidScenario(reason=f"agents of {self.name!r} need a name and a count: {spec!r:.80}")
+
+    def adapted(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the config of a former version, without what this one hasn't."""
+        settable = self.settable
+        known = {
+            kind: {name: value for name, value in config.get(kind, {}).items() if name in settable[kind]}
+            for kind in ("constants", "points")
+        }
+        return {**config, "outputs": [name for name in config["outputs"] if name in self.outputs], **known}
+
+    def upgraded(self, state: Any, former: str) -> Any:
+        """Return a state that a former version made in the present form, by the model's upgrade function."""
+        return state if self.probe.upgrade is None else self.probe.upgrade(state, former)
+
+    def make_engine(self) -> AgentEngine:
+        """Return a fresh engine, not initialised yet."""
+        return AgentEngine(self.name, self.construct)
+
+    def construct(self, definition: Mapping[str, Any]) -> Model:
+        """Return a new model that is configured as a scenario's definition says."""
+        model = self._built()
+        model.configure(definition)
+        model.set_scenario_manager(self.manager)
+        return model
+
+    def started(self, config: Mapping[str, Any]) -> Model:
+        """Return a new model at the start of a scenario's config, with random draws of its own."""
+        engine = self.make_engine()
+        engine.initialize(config)
+        return engine.model
+
+    def run_config(self, config: Mapping[str, Any]) -> Model:
+        """Return a new model after a whole run, as BPTK-Py runs it: all steps of the last round are taken."""
+        engine = self.make_engine()
+        engine.initialize(config)
+        engine.run()
+        return engine.model
+
+    def simulate(self, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[Any]]]:
+        """Run it from start to stop; return the times, and each output's values at them."""
+        times: list[float] = []
+        values: dict[str, list[Any]] = {name: [] for name in config["outputs"]}
+        engine = self.make_engine()
+        try:
+            engine.initialize(config)
+            while not engine.finished:
+                for name, value in engine.step({}).items():
+                    values[name].append(value)
+                times.append(engine.time)
+        finally:
+            engine.close()
+        return times, values
+
+    def _built(self) -> Model:
+        """Return a new model that isn't configured."""
+        if isinstance(self.given, type):
+            model = self.given(
+                name=self.name, scheduler=SimultaneousScheduler(), data_collector=DataCollector()
+            )
+        else:
+            model = copy.deepcopy(self.given)
+            model.reset()
+            model.scheduler = SimultaneousScheduler()
+            if model.data_collector is None:
+                model.data_collector = DataCollector()
+        model.instantiate_model()
+        return model
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        kind = self.given if isinstance(self.given, type) else type(self.given)
+        program = self.probe.program()
+        parts = {**program.definitions, **program.initials}
+        identity: list[Any] = [
+            kind.__qualname__,
+            code_identity(kind),
+            {name: repr(part.code) for name, part in sorted(parts.items())},
+            dict(sorted(program.constants.items())),
+            {name: repr(self.probe.points[name]) for name in sorted(self.probe.points)},
+            {name: repr(value) for name, value in sorted(self._plain_attributes().items())},
+        ]
+        return hashlib.blake2b(pack(identity), digest_size=16).hexdigest()
+
+    def _plain_attributes(self) -> dict[str, Any]:
+        """Return the attributes of a given object that are numbers or text."""
+        own = self.probe.own_names() | {"name"}
+        values = {name: value for name, value in vars(self.probe).items() if name not in own}
+        return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+
+
+class _Any(Collection[str]):
+    """Names that can be anything."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

@@ -1,0 +1,247 @@
+"""The engine of agents obeys the law of engines, and says by name what can't be saved."""
+
+import sys
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.agent_models import DEFINITION, Person, Town
+
+from perdure.bptk import Agent, Model
+from perdure.engines.agents.engine import AgentEngine
+from perdure.errors import EngineFinished, EvaluationFailed, InvalidRunSpecs, InvalidState, NotSnapshotable
+from perdure.scenarios.agent_model import AgentModel
+from perdure.state.codec import decode, encode
+from perdure.testing.engines import EngineConformance
+
+OUTPUTS = [
+    "burden",
+    "late",
+    "agents/person",
+    "agents/person/ill",
+    "agents/person/well/age/mean",
+    "individuals/person/age",
+]
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    made = {
+        "starttime": 0.0,
+        "stoptime": 10.0,
+        "dt": 0.5,
+        "outputs": OUTPUTS,
+        "definition": {key: DEFINITION[key] for key in ("agents", "properties")},
+        "seed": 7,
+        "stream": "town",
+    }
+    return {**made, **changes}
+
+
+def engine_of(kind: type[Model]) -> Callable[[], AgentEngine]:
+    return AgentModel(kind, "town").make_engine
+
+
+def test_a_hybrid_with_random_agents_and_events_in_flight_resumes_at_every_step_with_the_same_bits() -> None:
+    inputs: list[dict[str, Any]] = [{} for _ in range(21)]
+    inputs[3] = {"constants": {"cost": 5.0}}
+    inputs[6] = {"properties": {"rate": {"type": "Double", "value": 0.5}}}
+    refused = [
+        {"constants": {"nothing": 1.0}},
+        {"constants": {"cost": "much"}},
+        {"constants": {"burden": 1.0}},
+        {"points": {"none": [[0, 1]]}},
+        {"properties": {"none": 1}},
+        {"properties": 5},
+        {"agents": []},
+    ]
+    EngineConformance(engine_of(Town), config(), inputs, refused).check()
+
+
+def test_another_seed_gives_another_run() -> None:
+    runs = []
+    for seed in (1, 1, 2):
+        engine = engine_of(Town)()
+        engine.initialize(config(seed=seed))
+        runs.append(encode([engine.step({}) for _ in range(10)]))
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_steps_between_answers_give_the_same_numbers() -> None:
+    every, second = engine_of(Town)(), engine_of(Town)()
+    every.initialize(config())
+    second.initialize(config(timestep=1.0))
+    one = [every.step({}) for _ in range(21)]
+    other = [second.step({}) for _ in range(11)]
+    assert one[::2] == other
+    assert (every.time, second.time) == (10.0, 10.0)
+    assert every.finished and second.finished
+    with pytest.raises(EngineFinished):
+        every.step({})
+
+
+class Odd(Person):
+    made: Mapping[str, Any] = {}
+
+    def initialize(self) -> None:
+        super().initialize()
+        for name, make in self.made.items():
+            setattr(self, name, make())
+
+
+def odd(**made: Callable[[], Any]) -> AgentEngine:
+    class Other(Odd):
+        pass
+
+    Other.made = made
+
+    class OddTown(Town):
+        def instantiate_model(self) -> None:
+            super().instantiate_model()
+            self.register_agent_factory("person", lambda i, model, p: Other(i, model, p, "person"))
+
+    engine = engine_of(OddTown)()
+    engine.initialize(config())
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reason"),
+    [
+        ("file", lambda: sys.__stdout__, "TextIOWrapper"),
+        ("rule", lambda: lambda x: x, "'<lambda>"),
+        ("seen", lambda: {1, 2}, "use a dict or a list"),
+        ("lock", threading.Lock, "lock"),
+        ("deep", lambda: [{"a": (1, iter([]))}], "list_iterator"),
+    ],
+    ids=["file", "lambda", "set", "lock", "nested"],
+)
+def test_what_cannot_be_saved_is_told_by_agent_and_attribute(
+    name: str, make: Callable[[], Any], reason: str
+) -> None:
+    engine = odd(**{name: make})
+    with pytest.raises(NotSnapshotable) as refused:
+        engine.snapshot()
+    assert f"attribute {name!r} of the agent 0 (person)" in str(refused.value).replace('"', "'")
+    assert reason.strip("'") in str(refused.value)
+
+
+def test_what_agents_may_hold_comes_back() -> None:
+    shared = [1, 2]
+    engine = odd(
+        words=lambda: {"a": [1, (2.5, None, True)], (1, 2): b"x"},
+        queue=lambda: deque([1, [2]], maxlen=3),
+        by_name=lambda: defaultdict(list, {"a": [1]}),
+        tally=lambda: Counter("aab"),
+        grid=lambda: np.arange(4.0),
+        draws=lambda: np.random.default_rng(5),
+        shared=lambda: shared,
+        large=lambda: 1 << 100,
+    )
+    (first, second, *_) = engine.model.agents
+    first.best, second.best = second, first
+    first.draws.random()
+    expected = first.draws.bit_generator.state
+    state = decode(encode(engine.snapshot()))
+    engine.step({})
+    engine.restore(state)
+    (first, second, *_) = engine.model.agents
+    assert first.words == {"a": [1, (2.5, None, True)], (1, 2): b"x"}
+    assert (list(first.queue), first.queue.maxlen) == ([1, [2]], 3)
+    assert first.by_name["new"] == []
+    assert type(first.tally) is Counter and first.tally["a"] == 2
+    assert first.grid.tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert first.draws.bit_generator.state == expected
+    assert first.shared is second.shared and first.large == 1 << 100
+    assert (first.best, second.best) == (second, first)
+
+
+def test_a_function_that_holds_a_dict_of_the_model_sees_what_was_put_back() -> None:
+    engine = engine_of(Town)()
+    engine.initialize(config(outputs=["ill"]))
+    for _ in range(4):
+        engine.step({})
+    held = engine.model.counts
+    resumed = engine_of(Town)()
+    resumed.initialize(config(outputs=["ill"]))
+    before = resumed.model.counts
+    resumed.restore(decode(encode(engine.snapshot())))
+    assert resumed.model.counts is before and before == held
+
+
+class Failing(Agent):
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        raise KeyError("missing")
+
+
+class FailingTown(Model):
+    def instantiate_model(self) -> None:
+        self.register_agent_factory("person", lambda i, model, p: Failing(i, model, p, "person"))
+
+
+def test_errors_of_agents_say_what_was_raised_and_when() -> None:
+    engine = engine_of(FailingTown)()
+    engine.initialize(config(outputs=["agents/person"]))
+    with pytest.raises(EvaluationFailed, match="KeyError: 'missing'"):
+        engine.step({})
+
+
+@pytest.mark.parametrize(
+    ("times", "reason"),
+    [
+        ({"starttime": 0.5}, "whole rounds"),
+        ({"stoptime": 1.5}, "whole rounds"),
+        ({"dt": 0.4}, "multiple of dt"),
+        ({"dt": 2.0}, "multiple of dt"),
+        ({"stoptime": -1.0}, "before"),
+    ],
+)
+def test_times_that_agents_cannot_be_stepped_with_are_refused(times: dict[str, float], reason: str) -> None:
+    with pytest.raises(InvalidRunSpecs, match=reason):
+        engine_of(Town)().initialize(config(**times))
+
+
+@pytest.mark.parametrize("state", [None, {}, {"steps": 1, "model": {}, "generators": {}}])
+def test_a_state_of_something_else_is_refused(state: Any) -> None:
+    engine = engine_of(Town)()
+    engine.initialize(config())
+    with pytest.raises(InvalidState):
+        engine.restore(state)
+
+
+class Ending(Town):
+    def end_round(self, time: float, sim_round: int, step: int) -> None:
+        super().end_round(time, sim_round, step)
+        self.scheduler.running = time < 2
+
+
+def test_a_model_can_end_its_run() -> None:
+    engine = engine_of(Ending)()
+    engine.initialize(config())
+    while not engine.finished:
+        engine.step({})
+    assert engine.time == 2.0
+
+
+class Renaming(Town):
+    def begin_round(self, time: float, sim_round: int, step: int) -> None:
+        if time == 1.0:
+            self.constant("cost").equation = 3.0
+        if time == 2.0:
+            self.converter("ill").equation = self.converter("ill") * 2.0
+
+
+def test_a_number_that_an_element_is_given_is_saved_and_a_formula_is_refused() -> None:
+    engine = engine_of(Renaming)()
+    engine.initialize(config(outputs=["care"]))
+    for _ in range(4):
+        engine.step({})
+    resumed = engine_of(Renaming)()
+    resumed.initialize(config(outputs=["care"]))
+    resumed.restore(decode(encode(engine.snapshot())))
+    assert resumed.model.elements["cost"].equation == 3.0
+    with pytest.raises((NotSnapshotable, EvaluationFailed)):
+        engine.step({})
+        engine.snapshot()
