@@ -12,16 +12,20 @@ from typing import Any
 from perdure.engines.base import Engine
 from perdure.errors import Refused
 
-__all__ = ["ENGINES", "OWN_KINDS", "engine_kinds", "new_engine", "packages_of_kind"]
+__all__ = ["ENGINES", "LIBRARIES", "OWN_KINDS", "engine_kinds", "new_engine", "packages_of_kind"]
 
 ENGINES = "perdure.engines"
 _PORT = ("time", "finished", "initialize", "validate", "step", "snapshot", "restore", "close")
 
 _OURS: Mapping[str, tuple[str, str]] = {
+    "mesa": ("perdure.engines.mesa", "MesaEngine"),
     "python_json": ("perdure.engines.python_script", "PythonJsonEngine"),
     "py_sim": ("perdure.engines.python_script", "PySimEngine"),
+    "simpy": ("perdure.engines.simpy", "SimPyEngine"),
     "system_dynamics": ("perdure.engines.system_dynamics", "SystemDynamicsEngine"),
 }
+LIBRARIES: Mapping[str, str] = {"mesa": "mesa", "simpy": "simpy"}
+"""Perdure's kinds that run models of a library, with that library's package."""
 OWN_KINDS = frozenset(_OURS)
 """The kinds of engines that every installation of Perdure has."""
 

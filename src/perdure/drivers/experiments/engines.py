@@ -6,7 +6,7 @@ from typing import Any
 
 from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.engines.base import Asking, Engine, Observable
-from perdure.engines.kinds import OWN_KINDS, engine_kinds, new_engine, packages_of_kind
+from perdure.engines.kinds import LIBRARIES, OWN_KINDS, engine_kinds, new_engine, packages_of_kind
 from perdure.engines.python_script.simulators import SIMULATORS
 from perdure.state.codec import State
 
@@ -15,6 +15,8 @@ __all__ = ["make_engine", "make_isolated", "packages_of", "start_outputs"]
 
 def packages_of(engine: EngineConfiguration) -> list[str]:
     """Return the packages that an engine's numbers depend on: its simulator, or what brings its kind."""
+    if engine.type in LIBRARIES:
+        return [LIBRARIES[engine.type]]
     if engine.type in OWN_KINDS:
         return [] if engine.simulator is None else [SIMULATORS[engine.simulator]]
     return list(packages_of_kind(engine.type))
@@ -50,6 +52,10 @@ def make_engine(configuration: EngineConfiguration, folder: Path, seed: int, ans
             engine = make(model)
             draws = {"seed": seed & ((1 << 64) - 1), "stream": configuration.name}
             config = draws | configuration.extra | {"timestep": timestep}
+        case "mesa" | "simpy":
+            engine = make()
+            own = {"seed": seed, "folder": str(folder), "name": configuration.name}
+            config = own | configuration.extra | {"timestep": timestep}
         case kind:
             engine = new_engine(kind, make)
             config = {"seed": seed, **configuration.extra, "timestep": timestep}

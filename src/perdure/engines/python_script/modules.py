@@ -144,7 +144,7 @@ class FolderModules:
         self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """Find a module in the folder (the import system's protocol for finders)."""
-        if path is not None and not all(str(place).startswith(self._folder) for place in path):
+        if path is not None and not all(map(self._is_own, map(str, path))):
             return None
         find = importlib.machinery.PathFinder.find_spec
         spec = find(name, [self._folder] if path is None else path, target)
@@ -156,6 +156,10 @@ class FolderModules:
         if isinstance(spec.loader, importlib.machinery.SourceFileLoader):
             spec.loader = _Loader(spec.loader.name, spec.loader.path, self._builtins)
         return spec
+
+    def _is_own(self, place: str) -> bool:
+        """Return whether a place is in the folder; an environment in the folder, such as `.venv`, isn't."""
+        return place.startswith(self._folder) and "site-packages" not in place[len(self._folder) :]
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -40,8 +40,8 @@ class Part:
 
     Attributes
     ----------
-    clock
-        The clocks for its code.
+    clock, generators
+        The clocks and the random generators of its code.
     doing, at
         While `running`: what the code does, and the place to report for an error without a line in the
         folder.
@@ -51,7 +51,7 @@ class Part:
         self.what = what
         self.doing, self.at = "", NOWHERE
         self.folder = folder.resolve()
-        self._generators = Generators(seed, name)
+        self.generators = Generators(seed, name)
         self.clock = PartClock()
         self._modules = FolderModules(
             self.folder, registered(), builtins_with(self.clock.modules, self.clock.methods)
@@ -78,7 +78,7 @@ class Part:
             self._code.note()
             self._surroundings.note(library for _, library in self._code.libraries)
         try:
-            with contextlib.chdir(self.folder), self._generators, self._modules, self.clock:
+            with contextlib.chdir(self.folder), self.generators, self._modules, self.clock:
                 yield
         except BaseException as error:
             said = raised(error, self.folder, self.at)
@@ -147,7 +147,7 @@ class Part:
         self._surroundings.check()
         self._code.check()
         return {
-            "generators": self._generators.snapshot(),
+            "generators": self.generators.snapshot(),
             "names": {name: namespace.snapshot(graph) for name, namespace in self._namespaces.items()},
         }
 
@@ -157,7 +157,7 @@ class Part:
             raise InvalidState(
                 f"The state doesn't fit {self.what}: its code defines other modules or classes."
             )
-        self._generators.restore(state["generators"])
+        self.generators.restore(state["generators"])
         for name, namespace in self._namespaces.items():
             namespace.restore(ObjectGraph().take(name, state["names"][name]))
 
