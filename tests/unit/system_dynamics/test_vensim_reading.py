@@ -23,7 +23,7 @@ from perdure.engines.system_dynamics.sources.form import (
 from perdure.engines.system_dynamics.sources.problems import Problems
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of
 from perdure.engines.system_dynamics.sources.vensim.text import read_text, split
-from perdure.errors import InvalidScenario, MissingExtra
+from perdure.errors import InvalidScenario, MissingExtra, UnservableModel
 
 CONTROL = """
 ********************************************************
@@ -407,3 +407,49 @@ def test_a_model_is_identified_by_its_meaning(tmp_path):
     first = fingerprint("a = 1 ~ Widget ~ Why. |\nb = a * 2 ~~|\n")
     assert first == fingerprint("b = {twice} A\\\n\t\t*2 ~~|\n\na = 1 ~~|\n")
     assert first != fingerprint("a = 1 ~~|\nb = a * 3 ~~|\n")
+
+
+# Data -------------------------------------------------------------------------------------------------------
+
+DATA = "D: d1, d2 ~~|\nout :INTERPOLATE: ~~|\nnext[D] :LOOK FORWARD: ~~|\nseen = out + next[d1] ~~|\n"
+COLUMNS = 'Time\tout\t"next"[d1]\tNext[d2]\n0\t1\t5\t6\n2\t3\t7\t\n4\t5\t9\t8\n'
+
+
+def of_data(folder: Path, settings: str = "", **options: object) -> Model:
+    path = folder / "model.mdl"
+    path.write_text("{UTF-8}\n" + DATA + CONTROL + settings)
+    return Model.from_vensim(path, **options)
+
+
+def test_data_come_from_given_files_in_either_direction(tmp_path):
+    (tmp_path / "run.tab").write_text(COLUMNS)
+    rows = [line.split("\t") for line in COLUMNS.splitlines()]
+    (tmp_path / "turned.csv").write_text("\n".join(",".join(column) for column in zip(*rows, strict=True)))
+    for name in ("run.tab", "turned.csv"):
+        values = of_data(tmp_path, data=[tmp_path / name]).simulate(["out", "next[d1]", "next[d2]", "seen"])
+        assert list(values.loc[1.0]) == [2.0, 7.0, 8.0, 9.0]
+        assert list(values.loc[9.0]) == [5.0, 9.0, 8.0, 14.0]
+
+
+def test_raw_data_are_missing_between_their_times(tmp_path):
+    (tmp_path / "model.mdl").write_text("d :RAW: ~~|\nknown = IF THEN ELSE(d = :NA:, 0, d) ~~|\n" + CONTROL)
+    (tmp_path / "run.csv").write_text("Time,d\n0,1\n2,3\n")
+    model = Model.from_vensim(tmp_path / "model.mdl", data=[tmp_path / "run.csv"])
+    assert [model.evaluate_equation("known", t) for t in (0.0, 1.0, 2.0, 3.0)] == [1.0, 0.0, 3.0, 0.0]
+    assert model.evaluate_equation("d", 1.0) == -(2.0**109)
+
+
+def test_data_come_from_runs_that_were_loaded(tmp_path):
+    (tmp_path / "old.tab").write_text(COLUMNS)
+    settings = "\\\\\\---/// Sketch\n///---\\\\\\\n:L<%^E!@\n1:old.vdfx\n15:0,0,0,0,0,0\n"
+    assert of_data(tmp_path, settings).evaluate_equation("out", 1.0) == 2.0
+
+
+def test_data_that_are_nowhere_are_a_problem(tmp_path):
+    with pytest.raises(UnservableModel, match="out: it is a data variable without an equation, and no file"):
+        of_data(tmp_path)
+    (tmp_path / "run.csv").write_text("Time,out\n0,1\n")
+    with pytest.raises(UnservableModel, match=r"next: .* run\.csv has no values for it"):
+        of_data(tmp_path, data=[tmp_path / "run.csv"])
+    with pytest.raises(UnservableModel, match=r"missing\.tab can't be read"):
+        of_data(tmp_path, data=[tmp_path / "missing.tab"])

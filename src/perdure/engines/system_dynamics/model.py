@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -170,13 +170,19 @@ class Model(ModelElements):
         return cls._from_file(Path(path), read_xmile, naming)
 
     @classmethod
-    def from_vensim(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":
+    def from_vensim(
+        cls, path: str | Path, *, data: Sequence[str | Path] = (), naming: "NamingStyle" = "file"
+    ) -> "Self":
         """Return the model of a Vensim file (`.mdl`).
 
         Parameters
         ----------
         path
             The file. Spreadsheets that it reads are looked for beside it.
+        data
+            Text files with results of other runs, tab-separated or with commas. Data variables without an
+            equation take their values from them, and from text files beside the model that have the name of
+            a run which was loaded in Vensim.
         naming
             As for `from_xmile`.
 
@@ -191,7 +197,8 @@ class Model(ModelElements):
         """
         from perdure.engines.system_dynamics.sources.loading import read_vensim
 
-        return cls._from_file(Path(path), read_vensim, naming)
+        read = partial(read_vensim, data=tuple(map(Path, data)))
+        return cls._from_file(Path(path), read, naming)
 
     @classmethod
     def from_file(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":

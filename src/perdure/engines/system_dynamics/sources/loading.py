@@ -1,6 +1,6 @@
 """Loading: a model's file, read and built into a model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from perdure.engines.system_dynamics.model_elements import ModelElements
@@ -28,9 +28,9 @@ def read_xmile(path: Path, problems: Problems) -> tuple[Form, Functions]:
     return form_of_xmile(_content(path), path.stem, problems), XMILE
 
 
-def read_vensim(path: Path, problems: Problems) -> tuple[Form, Functions]:
-    """Return the form of a Vensim file with the functions of its language."""
-    return form_of_vensim(_content(path), path, problems), VENSIM
+def read_vensim(path: Path, problems: Problems, *, data: Sequence[Path] = ()) -> tuple[Form, Functions]:
+    """Return the form of a Vensim file with the functions of its language; `data` as for `from_vensim`."""
+    return form_of_vensim(_content(path), path, problems, data), VENSIM
 
 
 _READERS: Mapping[str, Reader] = {

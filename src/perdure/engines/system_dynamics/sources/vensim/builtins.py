@@ -17,6 +17,7 @@ from perdure.engines.system_dynamics.expression import (
 from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.builtins import XMILE
 from perdure.engines.system_dynamics.sources.equations import Builtin, Context, Functions
+from perdure.engines.system_dynamics.sources.vensim.functions import NA
 
 __all__ = ["VENSIM"]
 
@@ -25,6 +26,12 @@ Nodes = tuple[form.Node, ...]
 
 def _curve(kind: str) -> Builtin:
     return Builtin(2, 2, lambda c, a: c.curve(a[0], c.value(a[1]), kind))
+
+
+def _raw(c: Context, a: Nodes) -> Expression:
+    """Data that have a value at the times that are written only, and :NA: at others."""
+    value = c.variable("datum", c.curve(a[0], c.value(a[1]), "raw"))
+    return Operation("if", (Operation("equal", (value, value)), value, Number(NA)))
 
 
 def _remembered(kind: str, inputs: int, initials: int) -> Builtin:
@@ -119,6 +126,7 @@ VENSIM: Functions = {
     "lookup_extrapolate": _curve("extrapolate"),
     "lookup_inverse": _curve("inverse"),
     "lookup_next": _curve("next"),
+    "lookup_raw": Builtin(2, 2, _raw),
     "lookup_slope": _curve("slope"),
     # Arrays
     "allocate_available": _vector("allocate_available", 2),

@@ -337,7 +337,6 @@ _STRUCTURES: dict[str, Callable[[_Equation, Any, int], Node]] = {
 """How each structure of PySD's trees is translated, by its name without the ending."""
 
 _MISPLACED = {
-    "Data": "data variables without an equation take their values from another run, which isn't at hand",
     "GetConstants": "GET DIRECT CONSTANTS is the whole right side of an equation",
     "GetData": "GET DIRECT DATA is the whole right side of a data equation",
     "GetLookups": "GET DIRECT LOOKUPS is the whole definition of a lookup",

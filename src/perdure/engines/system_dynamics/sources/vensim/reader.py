@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.engines.system_dynamics.sources.form import (
+    Call,
     Curve,
     CurveKind,
     Equation,
@@ -24,6 +25,7 @@ from perdure.engines.system_dynamics.sources.form import (
     canonical,
 )
 from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.vensim.datasets import Datasets
 from perdure.engines.system_dynamics.sources.vensim.expressions import Translator
 from perdure.engines.system_dynamics.sources.vensim.parsing import (
     Definition,
@@ -48,7 +50,7 @@ _READINGS: Mapping[str | None, CurveKind] = {
 _TIME = Operation("time", ())
 
 
-def form_of(content: bytes, path: Path, problems: Problems) -> Form:
+def form_of(content: bytes, path: Path, problems: Problems, data: Sequence[Path] = ()) -> Form:
     """Return what can be read of a file.
 
     Parameters
@@ -59,21 +61,24 @@ def form_of(content: bytes, path: Path, problems: Problems) -> Form:
         Its place, where the names of spreadsheets begin.
     problems
         Where is noted what can't be read.
+    data
+        Text files with the values of data variables that have no equation, see `datasets`.
 
     Raises
     ------
     MissingExtra
         If PySD isn't installed.
     """
-    return _Reader(read_text(content, problems), path, problems).form()
+    return _Reader(read_text(content, problems), path, problems, data).form()
 
 
 class _Reader:
-    def __init__(self, text: SourceText, path: Path, problems: Problems) -> None:
+    def __init__(self, text: SourceText, path: Path, problems: Problems, data: Sequence[Path]) -> None:
         self.text = text
         self.name = path.stem
         self.problems = problems
         self.sheets = Spreadsheets(path.parent)
+        self.datasets = Datasets(data, text.loaded, path.parent)
         definitions, ranges = self._parsed(text.entries)
         self.definitions = definitions
         self.macro_definitions = [self._parsed(macro.entries)[0] for macro in text.macros]
@@ -227,6 +232,8 @@ class _Section:
             yield from self._numbers(definition, values, common)
         elif kind in ("GetData", "GetLookups"):
             yield from self._series(definition, kind, common)
+        elif kind == "Data":
+            yield from self._dataset(definition, common)
         elif kind == "Lookups":
             yield replace(common, curve=self.translator.curve(syntax))
         elif kind == "InlineLookups":
@@ -265,16 +272,21 @@ class _Section:
         """Yield an equation for each cell that one line gives a series of a spreadsheet."""
         syntax, cells = definition.syntax, self._cells(definition).names
         data = kind == "GetData"
+        reading = _reading(definition) if data else "continuous"
         x = syntax.time_row_or_col if data else syntax.x_row_or_col
         series = self.reader.sheets.series(syntax.file, syntax.tab, x, syntax.cell, len(cells))
-        if definition.keyword not in _READINGS:
-            raise Refused(f"the keyword :{str(definition.keyword).upper()}: isn't supported")
-        reading = _READINGS[definition.keyword] if data else "continuous"
         for i, cell in enumerate(cells):
             if not self._excepted(definition, cell):
-                curve = Curve(_points(series, i), reading)
-                at = replace(common, subscripts=cell, exceptions=(), curve=curve)
-                yield replace(at, expression=_TIME) if data else at
+                points, at = _points(series, i), replace(common, subscripts=cell, exceptions=())
+                yield _over_time(at, points, reading) if data else replace(at, curve=Curve(points))
+
+    def _dataset(self, definition: Definition, common: Equation) -> Iterator[Equation]:
+        """Yield an equation for each cell of a data variable that takes its values from another run."""
+        reading = _reading(definition)
+        for cell in self._cells(definition).names:
+            if not self._excepted(definition, cell):
+                points = self.reader.datasets.series(definition.name, cell)
+                yield _over_time(replace(common, subscripts=cell, exceptions=()), points, reading)
 
     def _excepted(self, definition: Definition, cell: tuple[str, ...]) -> bool:
         return any(
@@ -292,11 +304,25 @@ def _kind(definitions: Sequence[Definition]) -> VariableKind:
         return "stock"
     if all(each.kind == "lookup" or kind == "GetLookupsStructure" for each, kind in _named(definitions)):
         return "curve"
-    return "data" if kinds == {"GetDataStructure"} else "aux"
+    return "data" if kinds <= {"GetDataStructure", "DataStructure"} else "aux"
 
 
 def _named(definitions: Sequence[Definition]) -> Iterator[tuple[Definition, str]]:
     return ((each, type(each.syntax).__name__) for each in definitions)
+
+
+def _reading(definition: Definition) -> CurveKind:
+    """Return how the values of a data variable are read between its times."""
+    if definition.keyword not in _READINGS:
+        raise Refused(f"the keyword :{str(definition.keyword).upper()}: isn't supported")
+    return _READINGS[definition.keyword]
+
+
+def _over_time(cell: Equation, points: tuple[tuple[float, float], ...], reading: CurveKind) -> Equation:
+    """Return the equation of data, of which raw ones have the value :NA: where there is none."""
+    if reading == "raw":
+        return replace(cell, expression=Call("lookup_raw", (Curve(points), _TIME)))
+    return replace(cell, expression=_TIME, curve=Curve(points, reading))
 
 
 def _points(series: Series, i: int) -> tuple[tuple[float, float], ...]:

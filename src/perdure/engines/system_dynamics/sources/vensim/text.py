@@ -17,6 +17,7 @@ _SKETCH = re.compile(r"^\\+---///", re.MULTILINE)
 _SETTINGS = "///---\\\\\\"
 _MACRO = re.compile(r":MACRO:\s*([^(|~]+?)\s*\(([^()]*)\)", re.IGNORECASE)
 _END_OF_MACRO = re.compile(r":END OF MACRO:", re.IGNORECASE)
+_LOADED = re.compile(r"^1:(.+?)(?:\.vdfx?)?\s*$", re.MULTILINE | re.IGNORECASE)
 _INTEGRATION = re.compile(r"^15:(?:[^,\n]*,){3}\s*(\d+)", re.MULTILINE)
 
 
@@ -45,12 +46,14 @@ class SourceText:
     """A file before its equations are parsed.
 
     `integration` is the number of the integration method in the settings: 0 and 2 are Euler's, 1 and 5 the
-    fourth-order Runge-Kutta method, 3 and 4 the second-order one.
+    fourth-order Runge-Kutta method, 3 and 4 the second-order one. `loaded` are the names of the runs that
+    were loaded when the file was saved.
     """
 
     entries: tuple[Entry, ...]
     macros: tuple[MacroText, ...]
     integration: int = 0
+    loaded: tuple[str, ...] = ()
 
 
 def read_text(data: bytes, problems: Problems) -> SourceText:
@@ -99,7 +102,12 @@ def split(text: str, problems: Problems) -> SourceText:
                 )
     if macro is not None:
         problems.add(macro[3], macro[0], "the macro has no :END OF MACRO:")
-    return SourceText(tuple(entries), tuple(macros), int(integration[1]) if integration else 0)
+    return SourceText(
+        tuple(entries),
+        tuple(macros),
+        int(integration[1]) if integration else 0,
+        tuple(_LOADED.findall(settings)),
+    )
 
 
 def _after_blanks(text: str, position: int) -> int:
