@@ -9,6 +9,8 @@ alone, so memories break circles as stocks do. Under RK4 a list stays as it is o
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from perdure.engines.system_dynamics.compiling import batches, conveyors
+
 __all__ = ["MEMORIES", "MemoryKind"]
 
 
@@ -130,6 +132,19 @@ MEMORIES: Mapping[str, MemoryKind] = {
         begin=lambda dt, order, initial: (initial,) * _stages(order, "the order of a smooth"),
         update=_smoothed_on,
         reads={"last": lambda values, dt: values[-1]},
+    ),
+    "conveyor": MemoryKind(
+        begin=conveyors.begin,
+        update=conveyors.update,
+        reads={"content": conveyors.content, "outflow": conveyors.outflow, "leak": conveyors.leak},
+    ),
+    "queue": MemoryKind(
+        begin=batches.queue_begin, update=batches.queue_update, reads={"take": batches.queue_take}
+    ),
+    "oven": MemoryKind(
+        begin=batches.oven_begin,
+        update=batches.oven_update,
+        reads={"room": batches.oven_room, "outflow": batches.oven_outflow},
     ),
 }
 """The kinds by name."""

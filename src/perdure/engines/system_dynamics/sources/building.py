@@ -26,6 +26,7 @@ from perdure.engines.system_dynamics.sources.outflows import limit_outflows
 from perdure.engines.system_dynamics.sources.problems import Problems, Refused
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.engines.system_dynamics.sources.specs import Times, times_of
+from perdure.engines.system_dynamics.sources.structures import build_structures, driven_flows
 
 __all__ = ["build"]
 
@@ -81,6 +82,7 @@ class _Building:
         self.budget = Budget(MOST_OPERATIONS)
         self.parts = {canonical(part.name): part for part in source.parts}
         self.symbols: list[Symbol] = []
+        self.driven: set[int] = set()
         self.entities = 0
         self.cells = 0
 
@@ -90,10 +92,14 @@ class _Building:
             self._enter(self.source.parts[0], root)
         for symbol in self.symbols:
             self._declare(symbol)
+        self.driven = driven_flows(self.symbols)
         for symbol in self.symbols:
             self._define(symbol)
+        structured = build_structures(self.symbols, self.problems)
         limit_outflows(self.symbols)
-        return times_of(self.source.specs, self._context(root, "@run specs"), self.problems)
+        times = times_of(self.source.specs, self._context(root, "@run specs"), self.problems)
+        # A structure moves once a step.
+        return replace(times, method="euler") if structured else times
 
     # Names --------------------------------------------------------------------------------------------------
 
@@ -200,7 +206,7 @@ class _Building:
             return model.converter(name)
         if variable.kind == "stock":
             stock = model.stock(name)
-            stock.non_negative = variable.non_negative
+            stock.non_negative = variable.non_negative and variable.structure is None
             return stock
         return model.flow(name) if variable.non_negative else model.biflow(name)
 
@@ -224,7 +230,7 @@ class _Building:
         variable = symbol.variable
         if variable.kind == "curve":
             return
-        if not variable.equations:
+        if not variable.equations and id(symbol) not in self.driven:
             self.problems.remark(variable.line, symbol.shown, "it has no equation")
         for equation in variable.equations:
             with self.problems.at(equation.line or variable.line, symbol.shown):

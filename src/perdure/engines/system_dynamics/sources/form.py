@@ -216,7 +216,7 @@ class Conveyor:
         Limits of the content and of the inflow; None for none.
     arrest
         While it isn't zero, the conveyor stands still.
-    discrete, one_at_a_time, batch_integrity, exponential_leakage
+    one_at_a_time, batch_integrity, exponential_leakage
         As in XMILE 1.0, section 3.7.2.
     """
 
@@ -225,7 +225,6 @@ class Conveyor:
     inflow_limit: Node | None = None
     sample: Node | None = None
     arrest: Node | None = None
-    discrete: bool = False
     one_at_a_time: bool = True
     batch_integrity: bool = False
     exponential_leakage: bool = False
@@ -244,7 +243,6 @@ class Oven:
     capacity: Node | None = None
     fill_time: Node | None = None
     clean_time: Node | None = None
-    sample: Node | None = None
     arrest: Node | None = None
 
 

@@ -214,11 +214,48 @@ class _Reader:
             inflows=tuple(map(_name, tag.each("inflow"))),
             outflows=tuple(map(_name, tag.each("outflow"))),
             non_negative=kind in ("stock", "flow") and (usual if said is None else said),
+            structure=self._structure(tag, name) if kind == "stock" else None,
+            leak=self._leak(tag, name),
+            overflow=tag.first("overflow") is not None,
             multiplier=self._equation(tag, "multiplier", name) if kind == "flow" else None,
             input=(tag.get("access") or "").lower() == "input",
             units="" if units is None else units.text.strip() or units.content("eqn") or "",
             documentation=tag.content("doc") or "",
             line=tag.line,
+        )
+
+    def _structure(self, tag: Tag, name: str) -> form.Structure | None:
+        """Return what makes a stock a conveyor, a queue or an oven."""
+        conveyor, oven = tag.first("conveyor"), tag.first("oven")
+        if conveyor is not None:
+            return form.Conveyor(
+                transit=self._equation(conveyor, "len", name) or form.Number(0.0),
+                capacity=self._equation(conveyor, "capacity", name),
+                inflow_limit=self._equation(conveyor, "in_limit", name),
+                sample=self._equation(conveyor, "sample", name),
+                arrest=self._equation(conveyor, "arrest", name),
+                one_at_a_time=_true(conveyor, "one_at_a_time", True),
+                batch_integrity=_true(conveyor, "batch_integrity", False),
+                exponential_leakage=_true(conveyor, "exponential_leak", False),
+            )
+        if oven is not None:
+            return form.Oven(
+                cook=self._equation(oven, "len", name) or form.Number(0.0),
+                capacity=self._equation(oven, "capacity", name),
+                fill_time=self._equation(oven, "fill_time", name),
+                clean_time=self._equation(oven, "clean_time", name),
+                arrest=self._equation(oven, "arrest", name),
+            )
+        return None if tag.first("queue") is None else form.Queue()
+
+    def _leak(self, tag: Tag, name: str) -> form.Leak | None:
+        if tag.first("leak") is None:
+            return None
+        start, end = tag.get("leak_start"), tag.get("leak_end")
+        return form.Leak(
+            integers=tag.first("leak_integers") is not None,
+            start=self._parsed(start, tag.line, name) if start else None,
+            end=self._parsed(end, tag.line, name) if end else None,
         )
 
     def _equations(self, tag: Tag, name: str, kind: form.VariableKind) -> Iterator[form.Equation]:
@@ -239,7 +276,8 @@ class _Reader:
                 )
         if elements:
             return
-        expression = self._equation(tag, "eqn", name)
+        # The fraction of a leak may be within its tag.
+        expression = self._equation(tag, "eqn", name) or self._equation(tag, "leak", name)
         if expression is None and shared is None:
             return
         eqn = tag.first("eqn")
@@ -315,6 +353,12 @@ def _curve_of(tag: Tag) -> form.Curve | None:
     raise Refused(
         f"a graphical function of the type {kind!r} isn't there; continuous, extrapolate and discrete are"
     )
+
+
+def _true(tag: Tag, name: str, otherwise: bool) -> bool:
+    """Return what an attribute says that is true or false."""
+    said = tag.get(name)
+    return otherwise if said is None else said.lower() in ("true", "1")
 
 
 def _numbers(tag: Tag | None) -> list[float]:
