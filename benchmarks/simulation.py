@@ -19,6 +19,7 @@ __all__ = ["measure"]
 STEPS = 10_000
 SCENARIOS, SCENARIO_STEPS = 1_000, 1_000
 DOCUMENTED = 0.40  # microseconds a step of BPTK's Rust engine, from the design's budgets
+DOCUMENTED_STEP = 0.77  # of its method `step`, which answers the stocks in a dict too
 PEER_STEPS = 2_000  # for its Python engine
 PEER_SCENARIOS = {"rust": 50, "python": 5}
 
@@ -29,11 +30,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     """Yield the CPU time of an Euler step in bulk, of an engine's step, and of many scenarios."""
     steps = _times(_step_work(), 3 if quick else 15)
     yield _bulk_figure(steps)
-    yield Figure(
-        "SIR, a step of an engine",
-        f"{spread(steps['engine'], '.2f')} µs",
-        peers=f"Rust {median(steps['rust step']):.2f} µs" if peer.there() else "",
-    )
+    yield _step_figure(steps)
     yield from _scenario_figures(quick)
 
 
@@ -51,6 +48,18 @@ def _bulk_figure(steps: Mapping[str, list[float]]) -> Figure:
         f"≤ {least:.2f} µs ({how})",
         median(found) <= least,
         compared,
+    )
+
+
+def _step_figure(steps: Mapping[str, list[float]]) -> Figure:
+    found, least, how = steps["engine"], DOCUMENTED_STEP, "documented"
+    if peer.there():
+        least, how = median(steps["rust step"]), "Rust, this run"
+    return Figure(
+        "SIR, a step of an engine",
+        f"{spread(found, '.2f')} µs",
+        f"≤ {least:.2f} µs ({how})",
+        median(found) <= least,
     )
 
 

@@ -5,6 +5,7 @@ refused before anything changes; clients' data are never evaluated as code.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ _CONFIG = (
     "seed",
     "stream",
 )
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class SystemDynamicsEngine:
@@ -48,7 +50,6 @@ class SystemDynamicsEngine:
         self._model = model
         self._simulation: ModelSimulation | None = None
         self._answers = Answers()
-        self._outputs: tuple[str, ...] = ()
 
     @property
     def time(self) -> float:
@@ -84,7 +85,6 @@ class SystemDynamicsEngine:
             If the model itself is wrong, or lacks an equation that an output needs.
         """
         self._simulation = _simulation(self._model, config, self._answers)
-        self._outputs = self._simulation.compiled.outputs
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
         """Raise what `step` would raise for these inputs; changes nothing.
@@ -114,8 +114,10 @@ class SystemDynamicsEngine:
         EvaluationFailed
             If an element can't be evaluated; the engine can't be used any more.
         """
-        constants, points = validate_inputs(self._model, inputs)
-        return dict(zip(self._outputs, self._running.step(constants, points), strict=True))
+        if type(inputs) is not dict or inputs:
+            constants, points = validate_inputs(self._model, inputs)
+            return self._running.step(constants, points)
+        return (self._simulation or self._running).step(_NOTHING, _NOTHING)  # as in most steps
 
     def take_answers(self) -> State:
         """Return, once, what impure functions returned during the last step, by name; None if nothing."""
@@ -196,8 +198,6 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
     """
     if not isinstance(inputs, Mapping):
         raise InvalidOverride(name="inputs", value=f"{inputs!r:.80}", reason="it must be a mapping")
-    if not inputs:  # as in most steps
-        return {}, {}
     for key in inputs:
         if key not in ("constants", "points"):
             raise InvalidOverride(

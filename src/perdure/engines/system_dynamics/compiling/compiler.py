@@ -111,7 +111,9 @@ class Compiled:
         self._owners: dict[Part, list[str | None]] = {}
 
     def factory(self, part: Part) -> Callable[..., Any]:
-        """Return the function that binds `part` to a run's specs, delays, keys, functions and own tables."""
+        """Return the function that binds `part` to a run's specs, delays, keys, functions and own tables, and
+        to the names of the outputs.
+        """
         if part not in self._factories:
             writer = _Writer()
             self._write(part, writer)
@@ -145,7 +147,7 @@ class Compiled:
     # Writing ------------------------------------------------------------------------------------------------
 
     def _write(self, part: Part, out: "_Writer") -> None:
-        out.line("def bind(t0, dt, stop, tolerance, delays, keys, functions, own):")
+        out.line("def bind(t0, dt, stop, tolerance, delays, keys, functions, own, names):")
         out.push()
         for i, name in enumerate(self.delays):
             d = self._names.delays[name]
@@ -155,6 +157,8 @@ class Compiled:
         out.unpack([f"k{i}" for i in range(len(self.draws))], "keys")
         out.unpack([f"f{i}" for i in range(len(self.functions))], "functions")
         out.unpack([f"g{i}" for i in range(len(self.own))], "own")
+        if part == "step":
+            out.unpack([f"m{i}" for i in range(len(self.outputs))], "names")
         if part == "begin":
             out.line("def begin(constants, tables):")
             out.push()
@@ -172,7 +176,8 @@ class Compiled:
             out.push()
             self._enter(out)
             self._write_point(out, self._lasting | self._observed)
-            out.line(f"answer = [{', '.join(self._output_values())}]")
+            answer = [f"m{i}: {value}" for i, value in enumerate(self._output_values())]
+            out.line(f"answer = {{{', '.join(answer)}}}")
             self._write_advance(out)
             out.line(f"return answer, [{', '.join(self._state_names)}]")
         else:

@@ -134,6 +134,8 @@ class ModelSimulation:
         self._bound: dict[str, Callable[..., Any]] = {}
         self._failure: PerdureError | None = None
         self._last, self._multiple = specs.last, specs.multiple
+        # The compiled function, where it is all there is to a step that isn't the last one.
+        self._plain_step: Callable[..., Any] | None = None
         self.override(constants, points)
 
     @property
@@ -155,7 +157,7 @@ class ModelSimulation:
         self._points_in_force.update(self.points)
         self._tables = [point_table(self._points_in_force[name], kind) for name, kind in self.compiled.tables]
 
-    def step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> list[float]:
+    def step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> dict[str, float]:
         """Return the outputs at the next time, with overrides that apply from that time on.
 
         Raises
@@ -165,6 +167,18 @@ class ModelSimulation:
         EvaluationFailed
             If an element can't be evaluated. The simulation can't be used any more.
         """
+        plain, n = self._plain_step, self.answered
+        if plain is not None and n < self._last and not constants and not points:
+            try:
+                answer: dict[str, float]
+                answer, self.stocks = plain(n, self.stocks, self._constant_values, self._tables)
+            except Exception as error:
+                self._fail(error)
+            self.answered = n + 1
+            return answer
+        return self._careful_step(constants, points)
+
+    def _careful_step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> dict[str, float]:
         if self._failure is not None:
             raise self._failure
         if self.finished:
@@ -180,10 +194,12 @@ class ModelSimulation:
             if not self.answered:
                 self._begin()
             if n + self._multiple > self._last:
-                answer: list[float] = self._observe(n)
+                answer = dict(zip(self.compiled.outputs, self._observe(n), strict=True))
             else:
-                step = self._bound.get("step") or self._part("step")
+                step = self._part("step")
                 answer, self.stocks = step(n, self.stocks, self._constant_values, self._tables)
+                if self._multiple == 1 and not self.program.impure:
+                    self._plain_step = step
             self._answers.end()
         except Exception as error:
             self._fail(error)
@@ -197,7 +213,7 @@ class ModelSimulation:
         columns: list[list[float]] = [[] for _ in self.compiled.outputs]
         if self._multiple > 1:
             while not self.finished:
-                for column, value in zip(columns, self.step({}, {}), strict=True):
+                for column, value in zip(columns, self.step({}, {}).values(), strict=True):
                     column.append(value)
             return times, columns
         if self._failure is not None:
@@ -258,7 +274,7 @@ class ModelSimulation:
         points: Mapping[str, Points],
     ) -> None:
         """Go to a state whose parts `state` has checked."""
-        self.answered, self.stocks, self._failure = answered, stocks, None
+        self.answered, self.stocks, self._failure, self._plain_step = answered, stocks, None, None
         for delay, (initial, values) in zip(self.delays.values(), pasts, strict=True):
             # The compiled functions hold methods of the delays, so the delays stay and get new contents.
             delay.initial, delay.values = initial, values
@@ -290,12 +306,14 @@ class ModelSimulation:
                 self._keys,
                 self._functions,
                 self._own,
+                self.compiled.outputs,
             )
         return self._bound[part]
 
     def _fail(self, error: Exception) -> NoReturn:
         """Raise `error` with its element and time, and keep it."""
         self._failure = explained(error, self.compiled, self.specs)
+        self._plain_step = None
         raise self._failure from error
 
 
