@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import (
+    arrays,
     binding_networks,
     experiments,
     growth,
@@ -42,6 +43,7 @@ class Name(StrEnum):
     """What can be measured."""
 
     SIMULATION = "simulation"
+    ARRAYS = "arrays"
     CPU = "cpu"
     GROWTH = "growth"
     THROUGHPUT = "throughput"
@@ -59,6 +61,7 @@ class Name(StrEnum):
 
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.SIMULATION: ("Simulation alone (CPU time)", simulation.measure),
+    Name.ARRAYS: ("Models of arrays (CPU time)", arrays.measure),
     Name.CPU: ("A step over HTTP: 15 elements, 2 outputs, SQLite", step_cpu.measure),
     Name.GROWTH: ("The settled store", growth.measure),
     Name.THROUGHPUT: ("Many clients, each with a session of its own", throughput.measure),

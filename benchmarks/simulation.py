@@ -14,7 +14,7 @@ from benchmarks.models import SIR_STOCKS, sir
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
 from perdure.scenarios import Catalogue
 
-__all__ = ["measure"]
+__all__ = ["measure", "times_of"]
 
 STEPS = 10_000
 SCENARIOS, SCENARIO_STEPS = 1_000, 1_000
@@ -28,7 +28,7 @@ Work = Callable[[], object]
 
 def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     """Yield the CPU time of an Euler step in bulk, of an engine's step, and of many scenarios."""
-    steps = _times(_step_work(), 3 if quick else 15)
+    steps = times_of(_step_work(), 3 if quick else 15)
     yield _bulk_figure(steps)
     yield _step_figure(steps)
     yield from _scenario_figures(quick)
@@ -98,7 +98,7 @@ def _step_work() -> dict[str, tuple[Work, int]]:
     return work
 
 
-def _times(work: Mapping[str, tuple[Work, int]], rounds: int) -> dict[str, list[float]]:
+def times_of(work: Mapping[str, tuple[Work, int]], rounds: int) -> dict[str, list[float]]:
     """Return microseconds of CPU a unit, from rounds in which all take turns; the first isn't counted."""
     times: dict[str, list[float]] = {name: [] for name in work}
     for number in range(rounds + 1):
@@ -126,7 +126,7 @@ def _scenario_figures(quick: bool) -> Iterator[Figure]:
         for scenario in chosen:
             scenario.model.simulate(scenario.config(SIR_STOCKS, seed=0))
 
-    times = _times({"all": (run_all, size), "each": (simulate_each, size)}, 1 if quick else 3)
+    times = times_of({"all": (run_all, size), "each": (simulate_each, size)}, 1 if quick else 3)
     compared = " · ".join(_peer_scenarios()) if peer.there() else ""
     for name, key in (("run_scenarios, as dict", "all"), ("simulate", "each")):
         cost = median(times[key])

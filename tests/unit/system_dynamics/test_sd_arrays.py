@@ -157,6 +157,14 @@ def test_an_array_as_a_whole_is_not_a_constant_that_can_be_set(model: Model) -> 
         model.known("v[7]", "A test")
 
 
+def test_no_cell_of_a_stock_that_is_not_negative_falls_below_zero(model: Model) -> None:
+    s = model.stock("s")
+    s.setup_vector(3, 3.0)
+    s.non_negative = True
+    s.equation = model.constant("v") * -1.0
+    assert final(model, "s[0]", "s[1]", "s[2]") == [1.0, 0.0, 0.0]
+
+
 def test_copies_of_a_model_have_cells_of_their_own(model: Model) -> None:
     model.converter("c").equation = model.constant("v") * 2.0
     copy, frozen = model.thawed(), model.frozen()

@@ -14,7 +14,7 @@ import numpy as np
 from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.compiling.codegen import Names, fragment
-from perdure.engines.system_dynamics.compiling.compiler import constant_value, function_of
+from perdure.engines.system_dynamics.compiling.compiler import constant_value
 from perdure.engines.system_dynamics.compiling.distributions import draw_key
 from perdure.engines.system_dynamics.compiling.gaps import runnable
 from perdure.engines.system_dynamics.compiling.program import (
@@ -27,6 +27,7 @@ from perdure.engines.system_dynamics.compiling.program import (
     recalled,
 )
 from perdure.engines.system_dynamics.compiling.runtime import NAMESPACE, delay_steps
+from perdure.engines.system_dynamics.compiling.writer import function_of
 from perdure.engines.system_dynamics.points import Table, TableKind, checked_points, point_table
 from perdure.engines.system_dynamics.running.evaluation import as_table
 from perdure.engines.system_dynamics.shapes import Shape, array_maker

@@ -7,7 +7,7 @@ value over time is computed by `simulation`.
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics.array_values import matrix, named_matrix, named_vector, vector
@@ -206,10 +206,10 @@ class Element(Variable):
         """
         self._set_cells(*named_matrix(self.name, names), set_stack_equation)
 
-    def cell(self, index: Index) -> "Element":
+    def cell(self, index: Index) -> Self:
         """Return the cell at an index of the array; that of a matrix with one label is a row."""
         name = self.name + "".join(f"[{label}]" for label in index)
-        cell: Element = self.model.element_of(type(self), name)
+        cell: Self = self.model.element_of(type(self), name)
         return cell
 
     def cell_names(self) -> str:
@@ -217,7 +217,7 @@ class Element(Variable):
         names = [self.cell(index).name for index in islice(self.shape.indices(), 4)]
         return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
-    def __getitem__(self, index: str | int) -> "Element":
+    def __getitem__(self, index: str | int) -> Self:
         """Return a cell of an array by its number or name; of a matrix, the row.
 
         Raises
@@ -353,12 +353,14 @@ class Stock(Element):
 
     @property
     def non_negative(self) -> bool:
-        """Whether the stock stays at zero where its net flow would take it below."""
+        """Whether the stock stays at zero where its net flow would take it below; of an array, each cell."""
         return self._non_negative
 
     @non_negative.setter
     def non_negative(self, non_negative: bool) -> None:
         self._non_negative = bool(non_negative)
+        for index in self.shape.indices() if self.arrayed else ():
+            self.cell(index).non_negative = non_negative
         self.model.changed()
 
     @property

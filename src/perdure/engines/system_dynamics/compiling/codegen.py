@@ -22,7 +22,7 @@ from perdure.engines.system_dynamics.compiling.summaries import SUMMARIES
 from perdure.engines.system_dynamics.points import Points, TableKind
 from perdure.engines.system_dynamics.shapes import Shape, from_text
 
-__all__ = ["Fragment", "Names", "fragment"]
+__all__ = ["COMPARISONS", "FUNCTIONS", "Fragment", "Names", "fragment"]
 
 _MOST_DEPTH = 40
 
@@ -33,7 +33,7 @@ _BINARY = {
     "divide": "/",
     "modulo": "%",
 }
-_COMPARISONS = {
+COMPARISONS = {
     "less": "<",
     "less_equal": "<=",
     "greater": ">",
@@ -41,7 +41,7 @@ _COMPARISONS = {
     "equal": "==",
     "not_equal": "!=",
 }
-_FUNCTIONS = {
+FUNCTIONS = {
     name: name
     for name in (
         "exp", "sqrt", "ln", "log10", "sin", "cos", "tan", "arcsin", "arccos", "arctan", "floor", "ceil",
@@ -68,6 +68,8 @@ class Names:
     draws: dict[tuple[str, float], str]
     counter: Iterator[int]
     grid_time: str
+    cells: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """The array and the position of each variable that is kept in one."""
 
     def own_part(self, part: tuple[Points, TableKind] | Shape) -> str:
         return self.own.setdefault(part, f"g{len(self.own)}")
@@ -84,6 +86,7 @@ class Fragment:
     depth: int = 0
     boolean: bool = False
     number: float | None = None
+    cell: tuple[str, int] | None = None
     prelude: list[str] = field(default_factory=list)
     functions: list[str] = field(default_factory=list)
 
@@ -131,7 +134,7 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
         assert isinstance(data, float)
         return Fragment(_number(data), number=data)
     if operator == "element":
-        return Fragment(names.variables[str(data)])
+        return Fragment(names.variables[str(data)], cell=names.cells.get(str(data)))
     if operator in _RUN_SPECS:
         return Fragment(_RUN_SPECS[operator])
     if operator in ("if", "and", "or"):
@@ -163,7 +166,7 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
         case "array":
             text = f"{names.own_part(from_text(str(data)))}({', '.join(values)})"
         case _ if operator in SUMMARIES:
-            text = f"{operator}(({', '.join(values)},))"
+            text = _summary(operator, operands, values)
         case "delay":
             text = f"{names.delays[str(data)]}({', '.join(['n', *values])})"
         case "recall":
@@ -171,8 +174,8 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
             text = f"{names.memories[name]}_{read}({', '.join([names.variables[name], 'dt', *values])})"
         case _ if operator in _BINARY:
             text = f"({values[0]} {_BINARY[operator]} {values[1]})"
-        case _ if operator in _COMPARISONS:
-            text, boolean = f"({values[0]} {_COMPARISONS[operator]} {values[1]})", True
+        case _ if operator in COMPARISONS:
+            text, boolean = f"({values[0]} {COMPARISONS[operator]} {values[1]})", True
         case _ if operator in DRAWS:
             assert isinstance(data, float)
             extra = ["dt"] if operator == "montecarlo" else []
@@ -184,11 +187,29 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
         case _ if operator in _WAVES:
             text = f"{operator}({', '.join(['t', 't0', *values])})"
         case _:
-            text = f"{_FUNCTIONS[operator]}({', '.join(values)})"
+            text = f"{FUNCTIONS[operator]}({', '.join(values)})"
     depth = max((operand.depth for operand in operands), default=0) + 1
     prelude = _joined([operand.prelude for operand in operands])
     functions = _joined([operand.functions for operand in operands])
     return Fragment(text, depth, boolean, prelude=prelude, functions=functions)
+
+
+def _summary(operator: str, operands: list[Fragment], values: list[str]) -> str:
+    """Return a summary of cells, which may be consecutive cells of one array."""
+    cells = [operand.cell for operand in operands]
+    first = cells[0]
+    if first is None or cells != [(first[0], first[1] + i) for i in range(len(cells))]:
+        return f"{operator}(({', '.join(values)},))"
+    part = f"{first[0]}[{first[1]}:{first[1] + len(cells)}]"
+    match operator:
+        # These add and multiply in the order of the cells, which NumPy's sum and prod don't.
+        case "array_sum":
+            return f"{part}.cumsum().item(-1)"
+        case "array_product":
+            return f"{part}.cumprod().item(-1)"
+        case "array_mean":
+            return f"({part}.cumsum().item(-1) / {len(cells)})"
+    return f"{operator}({part}.tolist())"
 
 
 def _joined(parts: list[list[str]]) -> list[str]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn, Protocol
 
 from perdure.engines.run_specs import RunSpecs
+from perdure.engines.system_dynamics.compiling.array_code import CellFailed, quiet
 from perdure.engines.system_dynamics.compiling.compiler import (
     FILENAME,
     Compiled,
@@ -103,14 +104,15 @@ class ModelSimulation:
         self.answered = 0
         self.constants: dict[str, float] = {}
         self.points: dict[str, Points] = {}
-        # The stocks, and after them the lists of numbers of the memories.
+        # The stocks, and the lists of numbers of the memories, as the compiled functions take them.
         self.stocks: list[Any] = []
         self.delays: dict[str, FixedDelay | VariableDelay] = {
             name: FixedDelay(durations[name], specs.last) if name in durations else VariableDelay(specs.dt)
             for name in self.compiled.delays
         }
         self._points_in_force = dict(self.model_points)
-        self._constant_values: list[float] = []
+        self._first_values: list[float] = []
+        self._constant_values: list[Any] = []
         self._tables: list[Table] = []
         self._keys = [
             draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.draws
@@ -153,7 +155,8 @@ class ModelSimulation:
         self.constants.update(constants)
         self.points.update(points)
         values = {**self.program.constants, **self.constants}
-        self._constant_values = [values[name] for name in self.compiled.constants]
+        self._first_values = [values[name] for name in self.compiled.constants]
+        self._constant_values = self.compiled.constant_values.packed(self._first_values)
         self._points_in_force.update(self.points)
         self._tables = [point_table(self._points_in_force[name], kind) for name, kind in self.compiled.tables]
 
@@ -253,15 +256,16 @@ class ModelSimulation:
         for name, delay in self.delays.items():
             delays[name] = {"initial": delay.initial, "values": list(delay.values)}
         names = self.compiled.stocks
+        stocks = self.compiled.state.unpacked(self.stocks) if self.answered else []
         state = {
             "step": self.answered,
-            "stocks": dict(zip(names, self.stocks, strict=False)) if self.answered else {},
+            "stocks": dict(zip(names, stocks, strict=False)),
             "delays": delays,
             "constants": dict(self.constants),
             "points": as_lists(self.points),
         }
         if self.compiled.memories:
-            memories = zip(self.compiled.memories, self.stocks[len(names) :], strict=False)
+            memories = zip(self.compiled.memories, stocks[len(names) :], strict=False)
             state["memories"] = {name: list(values) for name, values in memories}
         return state
 
@@ -274,7 +278,8 @@ class ModelSimulation:
         points: Mapping[str, Points],
     ) -> None:
         """Go to a state whose parts `state` has checked."""
-        self.answered, self.stocks, self._failure, self._plain_step = answered, stocks, None, None
+        self.answered, self._failure, self._plain_step = answered, None, None
+        self.stocks = self.compiled.state.packed(stocks) if stocks else []
         for delay, (initial, values) in zip(self.delays.values(), pasts, strict=True):
             # The compiled functions hold methods of the delays, so the delays stay and get new contents.
             delay.initial, delay.values = initial, values
@@ -291,13 +296,13 @@ class ModelSimulation:
         self.stocks = self._part("advance")(first, last, self.stocks, self._constant_values, self._tables, [])
 
     def _begin(self) -> None:
-        self.stocks = self._part("begin")(self._constant_values, self._tables)
+        self.stocks = self.compiled.state.packed(self._part("begin")(self._first_values, self._tables))
 
     def _part(self, part: Part) -> Callable[..., Any]:
         if part not in self._bound:
             specs = self.specs
             delays = list(self.delays.values())
-            self._bound[part] = self.compiled.factory(part)(
+            bound = self.compiled.factory(part)(
                 specs.starttime,
                 specs.dt,
                 specs.stoptime,
@@ -308,6 +313,7 @@ class ModelSimulation:
                 self._own,
                 self.compiled.outputs,
             )
+            self._bound[part] = quiet(bound) if self.compiled.vectorized else bound
         return self._bound[part]
 
     def _fail(self, error: Exception) -> NoReturn:
@@ -321,14 +327,18 @@ def explained(error: Exception, compiled: Compiled, specs: RunSpecs) -> PerdureE
     """Return an error of compiled equations with its element and time."""
     if isinstance(error, PerdureError):
         return error
-    element, n = "?", 0
+    element, n, position = "?", 0, 0
+    if isinstance(error, CellFailed):
+        position = error.position
     frame = error.__traceback__
     while frame is not None:
         filename = frame.tb_frame.f_code.co_filename
         if filename.startswith(FILENAME):
-            element = compiled.owner(filename, frame.tb_lineno) or "?"
+            element = compiled.owner(filename, frame.tb_lineno, position) or "?"
             n = frame.tb_frame.f_locals.get("n", n)
         frame = frame.tb_next
+    if isinstance(error, CellFailed):
+        error = error.reason
     if isinstance(error, ZeroDivisionError):
         reason = "division by zero"
     elif isinstance(error, OverflowError):
