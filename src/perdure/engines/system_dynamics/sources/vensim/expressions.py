@@ -22,7 +22,7 @@ from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS, 
 from perdure.engines.system_dynamics.sources.vensim.parsing import plain_name
 from perdure.engines.system_dynamics.sources.vensim.ranges import Ranges
 
-__all__ = ["Translator"]
+__all__ = ["CALLS", "Translator"]
 
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "quotient", "^": "power"}
 _COMPARISONS = {
@@ -196,8 +196,8 @@ class _Equation:
             return Call("lookup", (curve, self.node(argument, depth)))
         if function in self.translator.macros:
             return Call(function, tuple(self.node(each, depth) for each in syntax.arguments))
-        if function in _CALLS:
-            arity, translate = _CALLS[function]
+        if function in CALLS:
+            arity, translate = CALLS[function]
             return translate(self, _taken(title, syntax.arguments, arity), depth)
         if function not in FUNCTIONS:
             raise Refused(f"{title} isn't supported")
@@ -290,7 +290,7 @@ class _Equation:
         return Call("allocate_by_priority", (self.place(), width, supply, requests, priorities))
 
 
-_CALLS: dict[str, tuple[int, Callable[[_Equation, Sequence[Any], int], Node]]] = {
+CALLS: dict[str, tuple[int, Callable[[_Equation, Sequence[Any], int], Node]]] = {
     "elmcount": (1, _Equation.element_count),
     "get_data_at_time": (2, lambda e, a, d: e.read_as("lookup", a, d)),
     "invert_matrix": (2, _Equation.inverted),
