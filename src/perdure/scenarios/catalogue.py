@@ -427,7 +427,8 @@ def check_outputs(outputs: Iterable[str], scenarios: Iterable[Scenario]) -> None
     for name in outputs:
         if not any(name in scenario.elements for scenario in chosen):
             known = {known for scenario in chosen for known in scenario.elements}
-            raise OutputNotFound(name=name, suggestion=nearest(name, known))
+            cells = (each for each in sorted(known) if each.startswith(f"{name}["))  # of an array
+            raise OutputNotFound(name=name, suggestion=next(cells, None) or nearest(name, known))
 
 
 def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path | None) -> Manager:

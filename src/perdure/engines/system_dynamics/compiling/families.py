@@ -24,7 +24,7 @@ LEAST_CELLS = 64
 _BRACKETS = re.compile(r"\[[^\[\]]*\]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Block:
     """Cells that are kept in the NumPy array `local`."""
 
@@ -32,7 +32,7 @@ class Block:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Group:
     """Cells of a block, from the one at `first` on, that one expression computes."""
 
