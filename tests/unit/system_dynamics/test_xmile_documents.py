@@ -159,6 +159,9 @@ def test_a_graphical_function_has_its_own_x_values_and_separator(tmp_path: Path)
         25.0,
     ]
     alone = '<gf name="g"><xpts>0,2,10</xpts><ypts>0,10,50</ypts></gf>'
+    several = array("many", "R", f'<element subscript="n">{curve}</element>')
+    called = model_of(tmp_path, several + aux("h", "many[n](2)"), before=DIMENSIONS)
+    assert columns_of(called, ["h"])["h"] == [10.0] * 5
     variables = alone + aux("h", "g(TIME) + LOOKUP(g, 2) + LOOKUPINV(g, 10)")
     assert columns_of(model_of(tmp_path, variables), ["h"])["h"] == [17.0, 22.0, 27.0, 32.0, 37.0]
 
@@ -210,7 +213,7 @@ def test_all_that_cannot_be_served_is_listed_at_once(tmp_path: Path) -> None:
         f"{aux('a', 'FOO(1)')}\n{aux('b', 'unknown + 1')}\n{aux('c', '1 +')}\n{aux('d', 'MAX()')}\n"
         f"{aux('e', 'LN(1, 2)')}\n{aux('f', 'a ? b')}\n{aux('g', 'SMTHN(a, 1, a)')}\n{aux('h', 'nam + (1')}"
     )
-    with pytest.raises(UnservableModel) as refused:
+    with pytest.raises(UnservableModel, match="line 8: a: there is no function") as refused:
         model_of(tmp_path, variables)
     found = refused.value.values["found"]
     assert [problem[0] for problem in found] == [8, 9, 10, 11, 12, 13, 14, 15]
@@ -223,6 +226,11 @@ def test_all_that_cannot_be_served_is_listed_at_once(tmp_path: Path) -> None:
     assert found[5][2] == "'?' is no part of an equation"
     assert found[7][2] == "')' is missing"
     assert "line 8: a: there is no function 'FOO'" in str(refused.value)
+
+
+def test_the_clock_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(UnservableModel, match="line 8: a: it reads the clock"):
+        model_of(tmp_path, aux("a", "CLOCKTIME"))
 
 
 def test_a_missing_equation_is_an_error_of_the_runs_that_need_it(tmp_path: Path) -> None:

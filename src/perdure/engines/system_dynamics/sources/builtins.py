@@ -76,6 +76,10 @@ def _counter(c: Context, a: Nodes) -> Expression:
     return Operation("counter", (c.time, _DT, *c.values(a)))
 
 
+def _clock(c: Context, a: Nodes) -> Expression:
+    raise Refused("it reads the clock, so a resumed run would go on with other numbers")
+
+
 # History ----------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +226,7 @@ def _forecast(c: Context, a: Nodes) -> Expression:
 XMILE: Functions = {
     # Time
     "time": Builtin(0, 0, lambda c, a: c.time),
+    "clocktime": Builtin(0, 0, _clock),
     "dt": Builtin(0, 0, _plain("dt")),
     "starttime": Builtin(0, 0, _plain("starttime")),
     "stoptime": Builtin(0, 0, _plain("stoptime")),

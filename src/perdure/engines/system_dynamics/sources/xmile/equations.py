@@ -156,9 +156,9 @@ class _Parser:
             while self._has(","):
                 subscripts.append(self._subscript())
             self._need("]")
-            if self._has("("):
-                raise Refused(f"{name!r} is called with subscripts; use LOOKUP")
-            return Name(name, tuple(subscripts))
+            cell = Name(name, tuple(subscripts))
+            # An array of graphical functions is called like one of them.
+            return Call("lookup", (cell, *self._arguments(")"))) if self._has("(") else cell
         return Name(name)
 
     def _arguments(self, end: str) -> tuple[Node, ...]:

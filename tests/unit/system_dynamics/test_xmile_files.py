@@ -1,0 +1,62 @@
+"""XMILE's models of SDXorg/test-models give the results that Stella and Vensim gave."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.support.sd_models import ROOT, differences, reference
+
+from perdure.engines.system_dynamics import Model
+from perdure.errors import UnservableModel
+
+FILES = sorted([*ROOT.glob("*/*/*.xmile"), *ROOT.glob("*/*/*.stmx")])
+PAGE = Path(__file__).parents[3] / "docs" / "xmile.md"
+
+INCOMPLETE = {
+    "macro_stock": "there is no function 'EXPRESSION MACRO'",
+    "subscript_mixed_assembly": "'\\?' is no part of an equation",
+    "subscript_multiples": "'\\?' is no part of an equation",
+    "subscript_subranges": "'\\?' is no part of an equation",
+    "subscripted_flows": "'\\?' is no part of an equation",
+}
+"""Folders whose XMILE files are incomplete, with what is wrong: a converter has left out what it didn't know."""
+
+WITHOUT_RESULTS = ("display",)
+"""Folders of models without equations."""
+
+# The run specs are no variables of XMILE's models.
+RUN_SPECS = ("INITIAL TIME", "FINAL TIME", "TIME STEP", "SAVEPER")
+
+
+def results_of(path: Path) -> Path:
+    """Return the results of a model: those of Stella where they are there."""
+    names = ("output_stella.csv", "output.csv", "output.tab")
+    return next(found for name in names if (found := path.with_name(name)).exists())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_gives_its_results(path: Path) -> None:
+    folder = path.parent.name
+    if folder in INCOMPLETE:
+        with pytest.raises(UnservableModel, match=INCOMPLETE[folder]):
+            Model.from_xmile(path)
+        return
+    model = Model.from_xmile(path)
+    if folder not in WITHOUT_RESULTS:
+        assert differences(model, reference(results_of(path)), RUN_SPECS) == []
+
+
+def test_every_file_is_here() -> None:
+    assert len(FILES) == 39
+
+
+def test_the_page_has_a_table_of_all_files() -> None:
+    counts = Counter(path.parent.name for path in FILES)
+    rows = []
+    for folder, count in sorted(counts.items()):
+        if folder in INCOMPLETE:
+            said = "incomplete files"
+        else:
+            said = "no equations" if folder in WITHOUT_RESULTS else "equal"
+        rows.append(f"| `{folder}` | {count} | {said} |\n")
+    assert "".join(["| model | files | results |\n", "| --- | --- | --- |\n", *rows]) in PAGE.read_text()
