@@ -1,12 +1,15 @@
 """XMILE's models of SDXorg/test-models give the results that Stella and Vensim gave."""
 
+import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.sd_models import ROOT, differences, reference
 
 from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.sources.builtins import XMILE
 from perdure.errors import UnservableModel
 
 FILES = sorted([*ROOT.glob("*/*/*.xmile"), *ROOT.glob("*/*/*.stmx")])
@@ -19,7 +22,8 @@ INCOMPLETE = {
     "subscript_subranges": "'\\?' is no part of an equation",
     "subscripted_flows": "'\\?' is no part of an equation",
 }
-"""Folders whose XMILE files are incomplete, with what is wrong: a converter has left out what it didn't know."""
+"""Folders whose XMILE files are incomplete, with what is wrong: a converter has left out what it didn't
+know."""
 
 WITHOUT_RESULTS = ("display",)
 """Folders of models without equations."""
@@ -44,6 +48,24 @@ def test_a_file_gives_its_results(path: Path) -> None:
     model = Model.from_xmile(path)
     if folder not in WITHOUT_RESULTS:
         assert differences(model, reference(results_of(path)), RUN_SPECS) == []
+
+
+def test_the_program_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.stmx").write_bytes((ROOT / "samples" / "teacup" / "teacup.stmx").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    program = PAGE.read_text().partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["values"]["teacup temperature"][0] == 180.0
+
+
+def test_every_function_of_the_page_is_there_and_no_other() -> None:
+    page = PAGE.read_text().partition("## Functions")[2].partition("## Differences")[0]
+    words = {"IF", "THEN", "ELSE", "AND", "OR", "NOT", "MOD", "SELF"}
+    named = set(re.findall(r"\b[A-Z][A-Z0-9]+\b", page)) - words
+    # Vensim's names of the run specs, and other names of the same functions.
+    same = {"TIME_STEP", "INITIAL_TIME", "FINAL_TIME", "MODULO", "MOD", "INITIAL"}
+    assert named == {name.upper() for name in XMILE} - same
 
 
 def test_every_file_is_here() -> None:

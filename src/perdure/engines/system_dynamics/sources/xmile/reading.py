@@ -112,9 +112,7 @@ class _Reader:
                 tag.line, "sim_specs", f"the method {tag.get('method')!r} isn't there; Euler and RK4 are"
             )
         pause = tag.get("pause")
-        save = (
-            tag.get("savestep") or tag.get("saveper") or tag.content("save_step") or tag.content("savestep")
-        )
+        save = tag.get("save_interval") or tag.content("save_step")
         return form.Specs(
             start=self._equation(tag, "start", "sim_specs") or form.Number(0.0),
             stop=self._equation(tag, "stop", "sim_specs") or form.Number(0.0),
