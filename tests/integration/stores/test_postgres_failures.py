@@ -48,7 +48,7 @@ def steps(store: PostgresStore, id: str = "run") -> list[object]:
     return list(store.steps(id))
 
 
-@pytest.mark.parametrize("lost", [b"INTO commits", b"READ COMMITTED", b"enter("])
+@pytest.mark.parametrize("lost", [b"note_commit", b"begin", b"enter"])
 def test_the_outcome_of_a_transaction_whose_answer_was_lost_is_looked_up(
     proxied: tuple[Proxy, str], lost: bytes
 ) -> None:
@@ -62,6 +62,17 @@ def test_the_outcome_of_a_transaction_whose_answer_was_lost_is_looked_up(
         append(store, 1)
         assert steps(store) == [a_step(1), a_step(2)]
         assert store.unavailable is None
+
+
+def test_statements_that_were_prepared_before_a_migration_are_prepared_again(url: str) -> None:
+    with closing(PostgresStore(url)) as store:
+        created(store)
+        store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER TABLE step_keys ALTER COLUMN position TYPE integer")
+        again = store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+        assert [step.position for step in again.steps] == [1]
+        assert steps(store) == [a_step(1)]
 
 
 def test_a_silent_connection_is_given_up_and_its_transaction_ended_at_the_server(

@@ -23,6 +23,7 @@ class Meaning(Enum):
 
 
 _AGAIN = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+_OUTDATED = "cached plan must not change result type"  # the connection prepared it before a migration
 # Connection exceptions, insufficient resources, an operator's intervention, system errors, an invalid role.
 _AWAY = ("08", "53", "57", "58", "28")
 _READ_ONLY = {"25006", "55000"}  # of a standby
@@ -36,7 +37,7 @@ def meaning(error: Exception) -> Meaning:
     state = getattr(error, "sqlstate", None)
     if state is None:
         return Meaning.AWAY if isinstance(error, psycopg.OperationalError) else Meaning.THEIRS
-    if state in _AGAIN:
+    if state in _AGAIN or _OUTDATED in str(error):
         return Meaning.AGAIN
     return Meaning.AWAY if state.startswith(_AWAY) or state in _READ_ONLY else Meaning.THEIRS
 

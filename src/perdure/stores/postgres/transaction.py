@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
-from psycopg import AsyncConnection, AsyncCursor
-from psycopg.rows import TupleRow
-
 from perdure.stores.commands import Answers, Moment, Query, Retention
 from perdure.stores.commands.base import Decision
-from perdure.stores.postgres.queries import STATEMENTS
+from perdure.stores.postgres.round_trip import WriterConnection
 from perdure.stores.postgres.schedule import Item
 
 __all__ = ["NOT_NEEDED", "Transaction"]
@@ -55,7 +52,7 @@ class Transaction:
 
     def __init__(
         self,
-        connection: AsyncConnection[TupleRow],
+        connection: WriterConnection,
         items: Sequence[Item],
         retention: Retention,
         patience: float,
@@ -81,14 +78,14 @@ class Transaction:
     async def read(self, item: Item) -> tuple[Answers, Moment]:
         """Return the answers of an item's queries, and when they were given."""
         queries = item.command.reads()
-        cursors = await self._trip([*self._next, *queries])
+        answers = await self.connection.round_trip([*self._next, *queries])
         first = len(self._next)
         self._next = []
         if self._moment is None:
-            self.number, now = (await cursors[first - 1].fetchall())[0]
+            self.number, now = answers[first - 1][0]
             self.offset = now - time.monotonic()
             self._moment = Moment(now=now, clock=now, retention=self._retention)
-        return [await cursor.fetchall() for cursor in cursors[first:]], self._moment
+        return answers[first:], self._moment
 
     def decide(self, item: Item, decision: Decision[Any]) -> None:
         """Note what becomes of an item; its writes go with the next round trip."""
@@ -101,16 +98,9 @@ class Transaction:
         """Commit what was written; roll back if nothing was."""
         if self.written:
             noted = Query("note_commit", (self.slot, self.token))
-            await self._trip([*self._next, noted, Query("commit")])
+            await self.connection.round_trip([*self._next, noted, Query("commit")])
         else:
-            await self._trip([Query("rollback")])
-
-    async def _trip(self, queries: Sequence[Query]) -> list[AsyncCursor[TupleRow]]:
-        async with self.connection.pipeline():
-            return [
-                await self.connection.execute(STATEMENTS[query.name], query.values, binary=True)
-                for query in queries
-            ]
+            await self.connection.round_trip([Query("rollback")])
 
 
 def _names(items: Sequence[Item]) -> str:

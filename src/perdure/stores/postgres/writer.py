@@ -25,7 +25,6 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from perdure.errors import StoreUnavailable
@@ -33,10 +32,11 @@ from perdure.stores.chain import ChainLink
 from perdure.stores.commands import Answers, Command, Committed, Moment, Notice, Retention
 from perdure.stores.commands.base import Decision
 from perdure.stores.events import log_event
-from perdure.stores.postgres.connections import GET_SECONDS, PAUSE, Watchdog, connect_options, prepare
+from perdure.stores.postgres.connections import GET_SECONDS, PAUSE, Watchdog, connect_options
 from perdure.stores.postgres.failures import Meaning, as_refusal, in_words, meaning
 from perdure.stores.postgres.notifications import Listener, Notifier
 from perdure.stores.postgres.queries import MIGRATIONS, STATEMENTS
+from perdure.stores.postgres.round_trip import WriterConnection
 from perdure.stores.postgres.schedule import Item, Schedule
 from perdure.stores.postgres.transaction import Transaction
 from perdure.supervision import start_thread
@@ -164,8 +164,9 @@ class Writer:
         self._idle_since = time.monotonic()
         self._changed = asyncio.Event()
         options = connect_options(psycopg.AsyncRawCursor)
-        pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
+        pool: AsyncConnectionPool[WriterConnection] = AsyncConnectionPool(
             self._conninfo,
+            connection_class=WriterConnection,
             kwargs=options,
             min_size=1,
             max_size=WRITERS + OTHERS,
@@ -349,7 +350,7 @@ class Writer:
                 return await cursor.fetchall() if cursor.description else []
 
     @contextlib.asynccontextmanager
-    async def _lent(self, seconds: float) -> AsyncIterator[AsyncConnection[TupleRow]]:
+    async def _lent(self, seconds: float) -> AsyncIterator[WriterConnection]:
         """Lend a connection; after an error it is closed, since its state is unknown."""
         connection = await self._taken(seconds)
         try:
@@ -361,7 +362,7 @@ class Writer:
         finally:
             await self._pool.putconn(connection)
 
-    async def _taken(self, seconds: float) -> AsyncConnection[TupleRow]:
+    async def _taken(self, seconds: float) -> WriterConnection:
         """Take a connection from the pool; raise the error if none can be made or is free in time."""
         until = time.monotonic() + seconds
         while True:
@@ -373,8 +374,9 @@ class Writer:
                 if time.monotonic() >= until:
                     raise
 
-    async def _connected(self, connection: AsyncConnection[TupleRow]) -> None:
-        prepare(connection)
+    async def _connected(self, connection: WriterConnection) -> None:
+        with self._watchdog.limit(connection, self._patience):
+            await connection.configure()
         self._failure = None
 
     async def _not_connected(self, pool: AsyncConnectionPool[Any]) -> None:

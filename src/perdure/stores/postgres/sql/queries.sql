@@ -696,6 +696,10 @@ BEGIN ISOLATION LEVEL REPEATABLE READ;
 -- Let nobody else write the derived tables until the end of the transaction; this takes no snapshot yet
 LOCK TABLE queue, tags, owners IN EXCLUSIVE MODE;
 
+-- name: read_backend
+-- Read the number of the server's process
+SELECT pg_backend_pid();
+
 -- name: begin_reading
 -- Begin a transaction of reads that all see the same moment
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
