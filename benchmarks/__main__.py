@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import (
+    agents,
     arrays,
     binding_networks,
     experiments,
@@ -44,6 +45,7 @@ class Name(StrEnum):
 
     SIMULATION = "simulation"
     ARRAYS = "arrays"
+    AGENTS = "agents"
     CPU = "cpu"
     GROWTH = "growth"
     THROUGHPUT = "throughput"
@@ -62,6 +64,7 @@ class Name(StrEnum):
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.SIMULATION: ("Simulation alone (CPU time)", simulation.measure),
     Name.ARRAYS: ("Models of arrays (CPU time)", arrays.measure),
+    Name.AGENTS: ("Agents (CPU time)", agents.measure),
     Name.CPU: ("A step over HTTP: 15 elements, 2 outputs, SQLite", step_cpu.measure),
     Name.GROWTH: ("The settled store", growth.measure),
     Name.THROUGHPUT: ("Many clients, each with a session of its own", throughput.measure),

@@ -1,6 +1,7 @@
 """Collectors: what is kept of the agents in each step."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,13 @@ def statistics_of(agents: Iterable[Agent]) -> Statistics:
 
 
 def _summary(agents: Sequence[Agent]) -> dict[str, Any]:
+    properties = [agent.properties for agent in agents]
     values: dict[str, list[Any]] = {}
-    for agent in agents:
-        for name, each in agent.properties.items():
-            if each["type"] in NUMERIC:
-                values.setdefault(name, []).append(each["value"])
+    for name in dict.fromkeys(chain.from_iterable(properties)):
+        specs = [each[name] for each in properties if name in each]
+        numbers = [spec["value"] for spec in specs if spec["type"] in NUMERIC]
+        if numbers:
+            values[name] = numbers
     found: dict[str, Any] = {"count": len(agents)}
     for name, numbers in values.items():
         total = sum(numbers)

@@ -11,7 +11,7 @@ import enum
 import random
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
@@ -96,6 +96,19 @@ class Encoder:
         number = self._numbers[id(value)] = len(self._kept)
         self._kept.append(value)
         return self._container(kind, value, number)
+
+    def numbered(self, objects: Sequence[Any]) -> int | None:
+        """Number objects that the caller saves; return the first number.
+
+        None if one of them occurs twice, or has a number already.
+        """
+        first = len(self._kept)
+        numbers = dict(zip(map(id, objects), range(first, first + len(objects)), strict=True))
+        if len(numbers) < len(objects) or not self._numbers.keys().isdisjoint(numbers):
+            return None
+        self._numbers |= numbers
+        self._kept.extend(objects)
+        return first
 
     def _container(self, kind: type, value: Any, number: int) -> State:
         if kind is list:
@@ -207,6 +220,10 @@ class Decoder:
                     self._set(former, names, values)
                     return former
         return self.value(data)
+
+    def numbered(self, first: int, objects: Sequence[Any]) -> None:
+        """Note objects that the caller has made, from a number on."""
+        self._made.update(zip(range(first, first + len(objects)), objects, strict=True))
 
     def items(self, data: list[Any]) -> list[Any]:
         """Return the values of a list of data."""

@@ -3,7 +3,8 @@
 A column of plain values is one list or array, so that thousands of agents are saved in milliseconds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from types import MethodType
 from typing import Any, NoReturn
 
@@ -51,28 +52,28 @@ def saved(agents: Sequence[Agent], first: int, encoder: Encoder) -> list[State]:
     """
     groups: dict[Any, list[int]] = {}
     for row, agent in enumerate(agents):
-        key = type(agent), tuple(vars(agent)), tuple(agent.properties), _handlers(agent)
-        groups.setdefault(key, []).append(row)
+        own = agent.__dict__
+        table = own["eventHandlers"]
+        key = agent.__class__, (*own,), (*own["properties"],), _handlers(agent, table) if table else ()
+        rows = groups.get(key)
+        if rows is None:
+            groups[key] = [row]
+        else:
+            rows.append(row)
     return [
         _table(kind, names, properties, handlers, [agents[row] for row in rows], rows, first, encoder)
         for (kind, names, properties, handlers), rows in groups.items()
     ]
 
 
-def _handlers(agent: Agent) -> tuple[Any, ...]:
+def _handlers(agent: Agent, table: Mapping[str, Mapping[str, Any]]) -> tuple[Any, ...]:
     """Return the agent's handlers: state, event, and the function of a method of its own, else None."""
-    table = agent.eventHandlers
-    if not table:
-        return ()
-    return tuple(
-        (
-            state,
-            name,
-            handler.__func__ if type(handler) is MethodType and handler.__self__ is agent else None,
-        )
-        for state, handlers in table.items()
-        for name, handler in handlers.items()
-    )
+    found: list[tuple[str, str, Any]] = []
+    for state, handlers in table.items():
+        for name, handler in handlers.items():
+            own = type(handler) is MethodType and handler.__self__ is agent
+            found.append((state, name, handler.__func__ if own else None))
+    return tuple(found)
 
 
 def _table(
@@ -85,44 +86,37 @@ def _table(
     first: int,
     encoder: Encoder,
 ) -> State:
-    dicts = [vars(agent) for agent in agents]
+    dicts = [agent.__dict__ for agent in agents]
     columns: dict[str, State] = {}
     for name in names:
         if name not in _OWN:
-            columns[name] = _column([each[name] for each in dicts], agents, name, encoder)
+            columns[name] = _column([*map(itemgetter(name), dicts)], agents, name, encoder)
     values: dict[str, State] = {}
     kinds: dict[str, State] = {}
+    of_agents = [*map(itemgetter("properties"), dicts)]
     for name in properties:
-        specs = [agent.properties[name] for agent in agents]
-        if any(len(spec) != 2 for spec in specs):
+        specs = [*map(itemgetter(name), of_agents)]
+        if set(map(len, specs)) != {2}:
             _refuse(agents[0], name, "a property has a type and a value, and nothing else")
-        kinds[name] = _column([spec["type"] for spec in specs], agents, name, encoder)
-        values[name] = _column([spec["value"] for spec in specs], agents, name, encoder)
+        kinds[name] = _column([*map(itemgetter("type"), specs)], agents, name, encoder)
+        values[name] = _column([*map(itemgetter("value"), specs)], agents, name, encoder)
+    special = any(function is None for *_, function in handlers)
+    factories: list[State] = [own[MADE][0] for own in dicts] if MADE in names else []
     table: dict[str, State] = {
         "class": [*class_name(kind)],
-        "factories": _factories(agents),
+        "factories": factories or None,
         "rows": np.array(rows, dtype=np.int64) + first,
         "names": [*names],
         "columns": columns,
         "types": kinds,
         "values": values,
         "handlers": [
-            [state, name, function.__name__] if function is not None else [state, name, None]
+            [state, name, None if function is None else function.__name__]
             for state, name, function in handlers
         ],
-        "others": [
-            _other_handlers(agent, handlers, encoder)
-            for agent in agents
-            if any(f is None for *_, f in handlers)
-        ],
+        "others": [_other_handlers(agent, handlers, encoder) for agent in agents] if special else [],
     }
     return table
-
-
-def _factories(agents: Sequence[Agent]) -> State:
-    """Return the factories whose construction is needed for handlers; None if there is none."""
-    found: list[State] = [vars(agent)[MADE][0] if MADE in vars(agent) else None for agent in agents]
-    return found if any(found) else None
 
 
 def _other_handlers(agent: Agent, handlers: Sequence[Any], encoder: Encoder) -> list[State]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from perdure.engines.agents.agent import Agent
 from perdure.engines.agents.graph import ClassName, Decoder, Encoder, Unsaveable, class_name
 from perdure.engines.agents.saved_agents import put_back, saved, table_rows
+from perdure.engines.agents.saved_events import events_of, saved_events
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics import Model as SystemDynamics
 from perdure.engines.system_dynamics import Module
@@ -29,7 +30,6 @@ _PARTS = (
     "agent_type_map",
     "next_agent_id",
     "scenario_manager",
-    "events",
     "starttime",
     "stoptime",
     "dt",
@@ -103,6 +103,7 @@ class Constructed:
             "collector": None
             if model.data_collector is None
             else self._encoded("the data collector's attribute", vars(model.data_collector), encoder),
+            "events": self._events(encoder),
             "equations": self._changed_equations(),
             "models": models,
             "elements": model.element_values(),
@@ -149,6 +150,7 @@ class Constructed:
         parts = {name: decoder.value(data) for name, data in state["parts"].items()}
         scheduler = {name: decoder.value(data) for name, data in state["scheduler"].items()}
         collector = {name: decoder.value(data) for name, data in (state["collector"] or {}).items()}
+        events = events_of(state["events"], decoder)
         for table in later:
             put_back(table, [agents[n] for n in table["rows"].tolist()], model, decoder)
         own = vars(model)
@@ -156,6 +158,7 @@ class Constructed:
             del own[name]
         own.update(attributes)
         own.update(parts)
+        own["events"] = events
         own["agents"] = agents[: state["listed"]]
         _replace(vars(model.scheduler), scheduler)
         if model.data_collector is not None:
@@ -212,6 +215,12 @@ class Constructed:
             except Unsaveable as error:
                 raise NotSnapshotable(what=f"{what} {name!r}", reason=str(error)) from None
         return found
+
+    def _events(self, encoder: Encoder) -> State:
+        try:
+            return saved_events(self._model.events, encoder)
+        except Unsaveable as error:
+            raise NotSnapshotable(what="an event that hasn't arrived", reason=str(error)) from None
 
     def _changed_equations(self) -> State:
         """Return the numbers that a run gave to elements, by model and name."""
