@@ -66,7 +66,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
 def _model(library: Any) -> Any:
     """Return the class of a model in perdure.bptk or in bptk-py."""
 
-    class Walker(library.Agent):
+    class Walker(library.Agent):  # type: ignore[misc]
         def initialize(self) -> None:
             self.agent_type = "walker"
             self.state = "walking"
@@ -84,7 +84,7 @@ def _model(library: Any) -> Any:
                 other = random.randrange(AGENTS)
                 self.model.enqueue_event(library.Event("greeting", self.id, other))
 
-    class Walk(library.Model):
+    class Walk(library.Model):  # type: ignore[misc]
         def instantiate_model(self) -> None:
             self.register_agent_factory("walker", lambda i, model, given: Walker(i, model, given))
 

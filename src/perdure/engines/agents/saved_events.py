@@ -22,11 +22,12 @@ def saved_events(events: list[Event], encoder: Encoder) -> State:
     for name in _ATTRIBUTES:
         values = [each[name] for each in attributes]
         columns[name] = values if ATOMS.issuperset(map(type, values)) else [*map(encoder.value, values)]
-    delays = [
-        each.get("delay") if type(event) is DelayedEvent else None
+    delays: list[State] = [
+        each["delay"] if type(event) is DelayedEvent else None
         for event, each in zip(events, attributes, strict=True)
     ]
-    return {"first": first, "columns": columns, "delays": delays}
+    state: dict[str, State] = {"first": first, "columns": columns, "delays": delays}
+    return state
 
 
 def events_of(state: Any, decoder: Decoder) -> list[Event]:
