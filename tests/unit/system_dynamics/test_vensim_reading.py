@@ -263,6 +263,13 @@ def test_a_macro_names_the_whole_model_with_a_dollar(tmp_path):
     assert variable(form, "y").equations[0].expression == Call("m", (Number(2.0),))
 
 
+def test_a_macro_takes_lookups(tmp_path):
+    path = tmp_path / "model.mdl"
+    text = ":MACRO: AT(curve, x)\nAT = curve(x) + 1 ~~|\n:END OF MACRO:\nf((0,0),(10,100)) ~~|\n"
+    path.write_text(f"{text}y = AT(f, Time) ~~|\n{CONTROL}")
+    assert Model.from_vensim(path).evaluate_equation("y", 5.0) == 51.0
+
+
 def test_quotes_are_no_part_of_a_name(tmp_path):
     form, _ = read(tmp_path, '"a (b)" = 1 ~~|\n"say \\"hi\\"" = "a (b)" ~~|\n')
     assert [each.name for each in form.parts[0].variables][:2] == ["a (b)", 'say "hi"']
@@ -379,6 +386,8 @@ def test_long_and_deep_equations(tmp_path):
     assert expression(tmp_path, deep) == number(1)
     _, problems = read(tmp_path, f"x = {'(' * 3000}1{')' * 3000} ~~|\n")
     assert problems == ["line 2: x: the equation is nested too deeply"]
+    _, problems = read(tmp_path, f"x = {'1+' * 40_000}1 ~~|\n")
+    assert problems == ["line 2: x: the equation has more than 65536 characters"]
 
 
 # Models -----------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Translator:
     ranges
         The subscript ranges of the model.
     macros, lookups
-        The canonical names of the macros and of the variables that are called.
+        The canonical names of the macros, and of the variables and parameters that may be called.
     variables
         The dimensions of arrayed variables by their canonical names.
     within_macro
@@ -161,6 +161,17 @@ class _Equation:
         text = text.strip()
         return Whole(plain_name(text[:-1])) if text.endswith("!") else Item(plain_name(text))
 
+    def vector(self, syntax: Any, depth: int) -> Name:
+        """Return a reference to a variable with its last range as a whole; elements stay as they are."""
+        node = self.node(syntax, depth)
+        subscripts = node.subscripts if isinstance(node, Name) else ()
+        for i in reversed(range(len(subscripts))):
+            subscript = subscripts[i]
+            if isinstance(subscript, Item) and subscript.name in self.translator.ranges:
+                assert isinstance(node, Name)
+                return Name(node.name, (*subscripts[:i], Whole(subscript.name), *subscripts[i + 1 :]))
+        return self.whole(syntax, depth)
+
     def whole(self, syntax: Any, depth: int, along: int = 1) -> Name:
         """Return a reference to a variable with its last dimensions as a whole."""
         node = self.node(syntax, depth)
@@ -217,11 +228,11 @@ class _Equation:
 
     def sorted(self, operator: str, arguments: Sequence[Any], depth: int) -> Node:
         vector, direction = arguments
-        return Call(operator, (self.place(), self.node(direction, depth), self.whole(vector, depth)))
+        return Call(operator, (self.place(), self.node(direction, depth), self.vector(vector, depth)))
 
     def reordered(self, arguments: Sequence[Any], depth: int) -> Node:
         vector, order = arguments
-        return Call("element_at", (self.node(order, depth), self.whole(vector, depth)))
+        return Call("element_at", (self.node(order, depth), self.vector(vector, depth)))
 
     def mapped(self, arguments: Sequence[Any], depth: int) -> Node:
         """VECTOR ELM MAP: the element so many places after the given one."""
@@ -281,12 +292,12 @@ class _Equation:
         return self.called(function, syntax.input, syntax.smooth_time, syntax.initial, depth=depth)
 
     def allocate_available(self, syntax: Any, depth: int) -> Node:
-        requests, profiles = self.whole(syntax.request, depth), self.whole(syntax.pp, depth, along=2)
+        requests, profiles = self.vector(syntax.request, depth), self.whole(syntax.pp, depth, along=2)
         return Call("allocate_available", (self.place(), self.node(syntax.avail, depth), requests, profiles))
 
     def allocate_by_priority(self, syntax: Any, depth: int) -> Node:
         width, supply = self.node(syntax.width, depth), self.node(syntax.supply, depth)
-        requests, priorities = self.whole(syntax.request, depth), self.whole(syntax.priority, depth)
+        requests, priorities = self.vector(syntax.request, depth), self.vector(syntax.priority, depth)
         return Call("allocate_by_priority", (self.place(), width, supply, requests, priorities))
 
 

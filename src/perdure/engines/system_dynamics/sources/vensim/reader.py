@@ -24,6 +24,7 @@ from perdure.engines.system_dynamics.sources.form import (
     VariableKind,
     canonical,
 )
+from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH
 from perdure.engines.system_dynamics.sources.problems import Problems, Refused
 from perdure.engines.system_dynamics.sources.vensim.datasets import Datasets
 from perdure.engines.system_dynamics.sources.vensim.expressions import Translator
@@ -96,7 +97,7 @@ class _Reader:
                     name=macro.name,
                     parameters=tuple(map(plain_name, macro.parameters)),
                     results=(macro.name, *map(plain_name, macro.results)),
-                    variables=_Section(self, definitions, macros, within_macro=True).variables(),
+                    variables=_Section(self, definitions, macros, parameters=macro.parameters).variables(),
                     line=macro.line,
                 )
                 for macro, definitions in zip(self.text.macros, self.macro_definitions, strict=True)
@@ -110,6 +111,8 @@ class _Reader:
         for entry in entries:
             parsed = None
             with self.problems.at(entry.line, _left_side(entry)):
+                if len(entry.equation) > MOST_LENGTH:
+                    raise Refused(f"the equation has more than {MOST_LENGTH} characters")
                 parsed = parse(entry)
             if isinstance(parsed, Range):
                 ranges.append(parsed)
@@ -161,8 +164,7 @@ class _Section:
         reader: _Reader,
         definitions: dict[str, list[Definition]],
         macros: frozenset[str],
-        *,
-        within_macro: bool = False,
+        parameters: Sequence[str] | None = None,
     ) -> None:
         self.reader = reader
         self.definitions = definitions
@@ -171,9 +173,12 @@ class _Section:
         self.translator = Translator(
             ranges=reader.ranges,
             macros=macros,
-            lookups=frozenset(name for name, each in definitions.items() if _kind(each) == "curve"),
+            lookups=frozenset(
+                [name for name, each in definitions.items() if _kind(each) == "curve"]
+                + [canonical(plain_name(name)) for name in parameters or ()]
+            ),
             variables=self.axes,
-            within_macro=within_macro,
+            within_macro=parameters is not None,
         )
 
     def variables(self) -> tuple[Variable, ...]:
