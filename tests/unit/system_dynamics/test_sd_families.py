@@ -160,7 +160,7 @@ def chain(size: int) -> Model:
 def test_a_chain_is_computed_together_and_alone_where_only_a_cell_is_asked_for() -> None:
     size = 80
     compiled = compile_program(chain(size).program(), "euler", ["level[3]"], ())
-    assert compiled.vectorized and len(compiled.state.names) == 1
+    assert compiled.vectorized and len(compiled.names.state.names) == 1
     config = {"outputs": ["level[79]", "flow[5]", "late[7]", "total"]}
     assert outcome(lambda: chain(size), config, 64) == outcome(lambda: chain(size), config, ALONE)
     assert not compile_program(chain(40).program(), "euler", [], ()).vectorized

@@ -185,7 +185,7 @@ def simulate(model: Model, config: Mapping[str, Any]) -> tuple[list[float], dict
     """
     simulation = _simulation(model, config)
     times, columns = simulation.run()
-    return times, dict(zip(simulation.compiled.outputs, columns, strict=True))
+    return times, dict(zip(simulation.compiled.names.outputs, columns, strict=True))
 
 
 def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Points]]:

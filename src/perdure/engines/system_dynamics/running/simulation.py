@@ -108,14 +108,14 @@ class ModelSimulation:
         self.stocks: list[Any] = []
         self.delays: dict[str, FixedDelay | VariableDelay] = {
             name: FixedDelay(durations[name], specs.last) if name in durations else VariableDelay(specs.dt)
-            for name in self.compiled.delays
+            for name in self.compiled.names.delays
         }
         self._points_in_force = dict(self.model_points)
         self._first_values: list[float] = []
         self._constant_values: list[Any] = []
         self._tables: list[Table] = []
         self._keys = [
-            draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.draws
+            draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.names.draws
         ]
         view = ModelView(
             program.model_name,
@@ -126,12 +126,15 @@ class ModelSimulation:
             model.attributes() if program.functions else {},
         )
         self._answers = Answers() if answers is None else answers
-        called = {name: wrapped(name, program.functions[name], view) for name in self.compiled.functions}
+        called = {
+            name: wrapped(name, program.functions[name], view) for name in self.compiled.names.functions
+        }
         self._functions = [
             self._answers.ask(name, call) if name in program.impure else call for name, call in called.items()
         ]
         self._own = [
-            array_maker(part) if isinstance(part, Shape) else point_table(*part) for part in self.compiled.own
+            array_maker(part) if isinstance(part, Shape) else point_table(*part)
+            for part in self.compiled.names.own
         ]
         self._bound: dict[str, Callable[..., Any]] = {}
         self._failure: PerdureError | None = None
@@ -155,10 +158,12 @@ class ModelSimulation:
         self.constants.update(constants)
         self.points.update(points)
         values = {**self.program.constants, **self.constants}
-        self._first_values = [values[name] for name in self.compiled.constants]
-        self._constant_values = self.compiled.constant_values.packed(self._first_values)
+        self._first_values = [values[name] for name in self.compiled.names.constants]
+        self._constant_values = self.compiled.names.constant_values.packed(self._first_values)
         self._points_in_force.update(self.points)
-        self._tables = [point_table(self._points_in_force[name], kind) for name, kind in self.compiled.tables]
+        self._tables = [
+            point_table(self._points_in_force[name], kind) for name, kind in self.compiled.names.tables
+        ]
 
     def step(self, constants: Mapping[str, float], points: Mapping[str, Points]) -> dict[str, float]:
         """Return the outputs at the next time, with overrides that apply from that time on.
@@ -197,7 +202,7 @@ class ModelSimulation:
             if not self.answered:
                 self._begin()
             if n + self._multiple > self._last:
-                answer = dict(zip(self.compiled.outputs, self._observe(n), strict=True))
+                answer = dict(zip(self.compiled.names.outputs, self._observe(n), strict=True))
             else:
                 step = self._part("step")
                 answer, self.stocks = step(n, self.stocks, self._constant_values, self._tables)
@@ -213,7 +218,7 @@ class ModelSimulation:
         """Return all remaining times, and a list of values for each output."""
         first, specs = self.answered * self._multiple, self.specs
         times = [specs.time(n) for n in range(first, self._last + 1, self._multiple)]
-        columns: list[list[float]] = [[] for _ in self.compiled.outputs]
+        columns: list[list[float]] = [[] for _ in self.compiled.names.outputs]
         if self._multiple > 1:
             while not self.finished:
                 for column, value in zip(columns, self.step({}, {}).values(), strict=True):
@@ -255,8 +260,8 @@ class ModelSimulation:
         delays: dict[str, Any] = {}
         for name, delay in self.delays.items():
             delays[name] = {"initial": delay.initial, "values": list(delay.values)}
-        names = self.compiled.stocks
-        stocks = self.compiled.state.unpacked(self.stocks) if self.answered else []
+        names = self.compiled.names.stocks
+        stocks = self.compiled.names.state.unpacked(self.stocks) if self.answered else []
         state = {
             "step": self.answered,
             "stocks": dict(zip(names, stocks, strict=False)),
@@ -264,8 +269,8 @@ class ModelSimulation:
             "constants": dict(self.constants),
             "points": as_lists(self.points),
         }
-        if self.compiled.memories:
-            memories = zip(self.compiled.memories, stocks[len(names) :], strict=False)
+        if self.compiled.names.memories:
+            memories = zip(self.compiled.names.memories, stocks[len(names) :], strict=False)
             state["memories"] = {name: list(values) for name, values in memories}
         return state
 
@@ -279,7 +284,7 @@ class ModelSimulation:
     ) -> None:
         """Go to a state whose parts `state` has checked."""
         self.answered, self._failure, self._plain_step = answered, None, None
-        self.stocks = self.compiled.state.packed(stocks) if stocks else []
+        self.stocks = self.compiled.names.state.packed(stocks) if stocks else []
         for delay, (initial, values) in zip(self.delays.values(), pasts, strict=True):
             # The compiled functions hold methods of the delays, so the delays stay and get new contents.
             delay.initial, delay.values = initial, values
@@ -296,7 +301,7 @@ class ModelSimulation:
         self.stocks = self._part("advance")(first, last, self.stocks, self._constant_values, self._tables, [])
 
     def _begin(self) -> None:
-        self.stocks = self.compiled.state.packed(self._part("begin")(self._first_values, self._tables))
+        self.stocks = self.compiled.names.state.packed(self._part("begin")(self._first_values, self._tables))
 
     def _part(self, part: Part) -> Callable[..., Any]:
         if part not in self._bound:
@@ -311,7 +316,7 @@ class ModelSimulation:
                 self._keys,
                 self._functions,
                 self._own,
-                self.compiled.outputs,
+                self.compiled.names.outputs,
             )
             self._bound[part] = quiet(bound) if self.compiled.vectorized else bound
         return self._bound[part]

@@ -30,12 +30,12 @@ def restored(
         If the state doesn't fit the simulation; nothing has changed then.
     """
     check = _Check(simulation.program.model_name)
-    remembered = simulation.compiled.memories
+    remembered = simulation.compiled.names.memories
     parts = check.mapping(state, "the state", [*_PARTS, *(["memories"] if remembered else [])])
     step = parts["step"]
     if type(step) is not int or not 0 <= step <= simulation.specs.answers:
         raise check.error(f"the step must be an integer up to {simulation.specs.answers}, not {step!r:.40}")
-    names = simulation.compiled.stocks if step else []
+    names = simulation.compiled.names.stocks if step else []
     stocks = check.mapping(parts["stocks"], "the stocks", names)
     values: list[Any] = [check.number(stocks[name], f"the stock {name!r}") for name in names]
     if remembered:
