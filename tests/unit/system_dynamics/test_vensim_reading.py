@@ -192,6 +192,24 @@ def test_the_run_specs(tmp_path):
     assert variable(form, "TIME STEP").equations[0].expression == Operation("dt", ())
 
 
+def times_of(folder: Path, control: str) -> Model:
+    path = folder / "model.mdl"
+    path.write_text("n = 4 ~~|\nINITIAL TIME = n/2 ~~|\nSAVEPER = TIME STEP ~~|\n" + control)
+    return Model.from_vensim(path)
+
+
+def test_run_specs_may_be_computed(tmp_path):
+    model = times_of(tmp_path, "FINAL TIME = INITIAL TIME + MAX(n, 9) ~~|\nTIME STEP = 1/n ~~|\n")
+    assert (model.starttime, model.stoptime, model.dt, model.save_every) == (2.0, 11.0, 0.25, 0.25)
+    model = times_of(tmp_path, "FINAL TIME = IF THEN ELSE(Time > 5, Time, 9) ~~|\nTIME STEP = 1 ~~|\n")
+    assert model.stoptime == 9.0
+
+
+def test_a_step_that_changes_in_a_run_is_a_problem(tmp_path):
+    with pytest.raises(UnservableModel, match="run specs, dt: it must be a number"):
+        times_of(tmp_path, "FINAL TIME = 9 ~~|\nTIME STEP = IF THEN ELSE(Time > 5, 1, 2) ~~|\n")
+
+
 def test_missing_run_specs_and_methods_are_problems(tmp_path):
     settings = "\\\\\\---/// Sketch\n///---\\\\\\\n:L<%^E!@\n15:0,0,0,4,0,0\n"
     _, problems = read(tmp_path, "a = 1 ~~|\n", control="TIME STEP = 1 ~~|\n" + settings)

@@ -35,8 +35,10 @@ def times_of(specs: Specs, context: Context, problems: Problems) -> Times:
             return worked_out(context.value(node), known)
         return otherwise
 
-    known["starttime"] = known["time"] = start = number("start", specs.start, 0.0)
+    known["starttime"] = start = number("start", specs.start, 0.0)
+    # The step has one length in a run; a stop time that changes in a run counts as at the start.
     known["dt"] = dt = number("dt", specs.dt, 1.0)
+    known["time"] = start
     known["stoptime"] = stop = number("stop", specs.stop, start)
     return Times(
         start=start,
@@ -54,8 +56,12 @@ _ARITHMETIC: Mapping[str, Callable[..., float]] = {
     "subtract": lambda x, y: x - y,
     "multiply": lambda x, y: x * y,
     "divide": lambda x, y: x / y,
+    "quotient": lambda x, y: x / y,
     "power": lambda x, y: x**y,
     "negate": lambda x: -x,
+    "and": lambda x, y: float(bool(x and y)),
+    "or": lambda x, y: float(bool(x or y)),
+    "not": lambda x: float(not x),
     "max": max,
     "min": min,
     "less": lambda x, y: float(x < y),
