@@ -9,6 +9,7 @@ import pytest
 from tests.support.sd_models import ROOT
 from tests.support.vensim_features import FEATURES, FILES, OWN, found_wrong, table
 
+from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.vensim.expressions import CALLS
 from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS
@@ -19,6 +20,16 @@ PAGE = Path(__file__).parents[3] / "docs/vensim.md"
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_file_gives_the_results_of_vensim(path):
     assert found_wrong(path) == ()
+
+
+def test_a_cup_of_tea_from_two_kinds_of_file_has_the_same_bits():
+    outputs = []
+    for ending in ("mdl", "stmx"):
+        model = Model.from_file(ROOT / f"samples/teacup/teacup.{ending}")
+        (name,) = (name for name in model.elements if canonical(name) == "teacup_temperature")
+        outputs.append(list(simulate(model, {"outputs": [name]})[1][name]))
+    assert len(outputs[0]) == 241
+    assert outputs[0] == outputs[1]
 
 
 def test_every_file_shows_a_feature():
