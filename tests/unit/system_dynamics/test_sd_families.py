@@ -4,11 +4,13 @@ import math
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.xmile_models import aux, model_of
 
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
 from perdure.engines.system_dynamics import functions as sd
@@ -219,3 +221,16 @@ def test_what_a_branch_that_is_not_chosen_would_raise_is_not_raised() -> None:
         "c": [0.0, 1.0, 2.0, 0.0],
         "d": [1.0, 1.0, 0.0, 1.0],
     }
+
+
+def test_cells_of_a_file_are_computed_together_too(tmp_path: Path) -> None:
+    cells = '<dimensions><dim name="d"/></dimensions>'
+    variables = f"""<stock name="s">{cells}<eqn>d*2</eqn><inflow>g</inflow><outflow>f</outflow></stock>
+    <flow name="f">{cells}<eqn>s/tau + SMTH1(s, 3)*0.01</eqn></flow>
+    <flow name="g">{cells}<eqn>MAX(s*0.01, 0.5)</eqn></flow>"""
+    variables += aux("tau", "5") + aux("total", "SUM(s)")
+    dimensions = '<dimensions><dim name="d" size="80"/></dimensions>'
+    model = model_of(tmp_path, variables, before=dimensions)
+    assert compile_program(model.program(), "euler", ["total"], ()).vectorized
+    together = outcome(lambda: model_of(tmp_path, variables, before=dimensions), {}, 64)
+    assert together == outcome(lambda: model_of(tmp_path, variables, before=dimensions), {}, ALONE)

@@ -66,6 +66,18 @@ def test_an_array_is_read_and_summed(tmp_path: Path, equation: str, value: float
     assert columns_of(model, ["y"])["y"] == [value] * 5
 
 
+def test_the_larger_of_an_array_and_a_number_is_that_of_each_cell(tmp_path: Path) -> None:
+    variables = (
+        P + Q + array("least", "R", "<eqn>MAX(q, 15)</eqn>") + array("most", "R", "<eqn>MIN(q, 15)</eqn>")
+    )
+    variables += array("all", "R", "<eqn>MAX(q)</eqn>") + aux("one", "MAX(q, 15)")
+    found = columns_of(model_of(tmp_path, variables, before=DIMENSIONS), CELLS)
+    assert [found[name][-1] for name in CELLS] == [15.0, 20.0, 10.0, 15.0, 20.0, 20.0]
+
+
+CELLS = ["least[n]", "least[s]", "most[n]", "most[s]", "all[n]", "one"]
+
+
 def test_cells_are_elements_with_one_bracket(tmp_path: Path) -> None:
     stocks = """<stock name="st"><dimensions><dim name="R"/></dimensions><eqn>100</eqn>
     <inflow>fi</inflow></stock>

@@ -140,11 +140,16 @@ def _all(c: Context, a: Iterable[form.Node]) -> list[Expression]:
     return [value for node in a for value in c.each(node)]
 
 
-def _folded(operator: str) -> Make:
-    """An operator between all values, from the first to the last."""
+def _folded(operator: str, *, of_cell: bool = False) -> Make:
+    """An operator between all values, from the first to the last.
+
+    A single argument is a list. With `of_cell`, an array without subscripts beside other arguments means the
+    cell's own element, as in the equation ``MAX(stock, 0)`` of an array.
+    """
 
     def make(c: Context, a: Nodes) -> Expression:
-        first, *rest = _all(c, a)
+        own = of_cell and len(a) > 1
+        first, *rest = [value for node in a for value in c.each(node, of_cell=own)]
         for value in rest:
             first = Operation(operator, (first, value))
         return first
@@ -290,8 +295,8 @@ XMILE: Functions = {
     "trend": Builtin(2, 3, _trend),
     "forcst": Builtin(3, 4, _forecast),
     # Lists
-    "max": Builtin(1, None, _folded("max")),
-    "min": Builtin(1, None, _folded("min")),
+    "max": Builtin(1, None, _folded("max", of_cell=True)),
+    "min": Builtin(1, None, _folded("min", of_cell=True)),
     "sum": Builtin(1, None, _folded("add")),
     "prod": Builtin(1, None, _folded("multiply")),
     "mean": Builtin(1, None, _listed("mean")),

@@ -372,18 +372,20 @@ class Context:
 
     # Lists --------------------------------------------------------------------------------------------------
 
-    def each(self, node: form.Node) -> list[Expression]:
+    def each(self, node: form.Node, *, of_cell: bool = False) -> list[Expression]:
         """Return the values of an expression over all elements that its open subscripts name.
 
-        Open are `Whole` and `Between`, and the dimensions of arrays without subscripts. An expression without
-        any has one value.
+        Open are `Whole` and `Between`, and the dimensions of arrays without subscripts: with `of_cell` only
+        those that the cell itself hasn't. An expression without any has one value.
         """
-        return [value for _, value in self.each_with_elements(node)]
+        return [value for _, value in self.each_with_elements(node, of_cell=of_cell)]
 
-    def each_with_elements(self, node: form.Node) -> Iterator[tuple[dict[str, str], Expression]]:
+    def each_with_elements(
+        self, node: form.Node, *, of_cell: bool = False
+    ) -> Iterator[tuple[dict[str, str], Expression]]:
         """Yield the values as `each` does, each with the elements of the open subscripts."""
         axes: dict[str, tuple[str, ...]] = {}
-        self._open(node, axes)
+        self._open(node, axes, of_cell)
         size = 1
         for elements in axes.values():
             size *= len(elements)
@@ -401,7 +403,7 @@ class Context:
             for element in self.dimensions.elements(key)
         ]
 
-    def _open(self, node: form.Node, axes: dict[str, tuple[str, ...]]) -> None:
+    def _open(self, node: form.Node, axes: dict[str, tuple[str, ...]], of_cell: bool) -> None:
         """Enter the open subscripts of an expression, except for those of array functions within it."""
         todo = [node]
         while todo:
@@ -411,18 +413,19 @@ class Context:
             elif isinstance(node, form.Call) and not self._aggregates(node):
                 todo += reversed(node.arguments)
             elif isinstance(node, form.Name):
-                self._open_subscripts(node, axes)
+                self._open_subscripts(node, axes, of_cell)
 
     def _aggregates(self, node: form.Call) -> bool:
         return canonical(node.function) in ARRAY_FUNCTIONS and len(node.arguments) >= 1
 
-    def _open_subscripts(self, node: form.Name, axes: dict[str, tuple[str, ...]]) -> None:
+    def _open_subscripts(self, node: form.Name, axes: dict[str, tuple[str, ...]], of_cell: bool) -> None:
         symbol = self.scope.find(node.name)
         if symbol is None:
             return
         if not node.subscripts:
             for dimension in symbol.dimensions:
-                axes.setdefault(dimension, self.dimensions.elements(dimension))
+                if not of_cell or self._bound(dimension) is None:
+                    axes.setdefault(dimension, self.dimensions.elements(dimension))
             return
         seen: dict[str, int] = {}
         for dimension, subscript in zip(symbol.dimensions, node.subscripts, strict=False):
@@ -438,7 +441,7 @@ class Context:
                         f"{first}:{last} {dimension} {seen[dimension]}", self._range(dimension, first, last)
                     )
                 case form.Computed(inner):
-                    self._open(inner, axes)
+                    self._open(inner, axes, of_cell)
                 case form.Item():
                     pass
 
