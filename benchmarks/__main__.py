@@ -23,6 +23,7 @@ from benchmarks import (
     growth,
     lists,
     machines,
+    mesa_models,
     page,
     peer,
     preemption,
@@ -46,6 +47,7 @@ class Name(StrEnum):
     SIMULATION = "simulation"
     ARRAYS = "arrays"
     AGENTS = "agents"
+    MESA = "mesa"
     CPU = "cpu"
     GROWTH = "growth"
     THROUGHPUT = "throughput"
@@ -65,6 +67,7 @@ BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.SIMULATION: ("Simulation alone (CPU time)", simulation.measure),
     Name.ARRAYS: ("Models of arrays (CPU time)", arrays.measure),
     Name.AGENTS: ("Agents (CPU time)", agents.measure),
+    Name.MESA: ("Models of Mesa (CPU time)", mesa_models.measure),
     Name.CPU: ("A step over HTTP: 15 elements, 2 outputs, SQLite", step_cpu.measure),
     Name.GROWTH: ("The settled store", growth.measure),
     Name.THROUGHPUT: ("Many clients, each with a session of its own", throughput.measure),

@@ -152,6 +152,9 @@ class _Walk:
             return listed
         if kinds == _INTEGERS and min(listed) >= _SMALLEST and max(listed) <= _LARGEST:
             return listed
+        if kinds.isdisjoint(ATOMS):  # mostly objects that were met before
+            known, get = self.value, self._numbers.get
+            return [known(it) if (number := get(id(it))) is None else [number] for it in listed]
         return [self.value(value) for value in listed]
 
     def visit(self, thing: Any) -> None:

@@ -102,6 +102,8 @@ def arrange(empty: set[Any], elements: Sequence[Any], table: Table) -> None:
     if not _is_known:
         raise ValueError("the memory of sets isn't laid out as expected")
     header, size = _header(empty), len(table.slots)
+    if sorted(number for number in table.slots if number >= 0) != [*range(len(elements))]:
+        raise ValueError("the elements don't fit into the table")
     removed = _removed_key() if _WAS_REMOVED in table.slots else 0
     if size > _SMALLEST:
         # A dict that fills nearly half of the new table makes CPython create it in the right size.
@@ -114,7 +116,7 @@ def arrange(empty: set[Any], elements: Sequence[Any], table: Table) -> None:
         header.fill = 0
     empty.update(elements)
     keys, hashes = _entries(header)
-    if len(keys) != size or len(empty) != len(elements) != 0:
+    if (len(keys), len(empty)) != (size, len(elements)):  # else writing would damage the set
         raise ValueError("the elements don't fit into the table")
     hash_of_key = {int(key): int(hashed) for key, hashed in zip(keys, hashes, strict=True) if key}
     new_keys, new_hashes = np.zeros_like(keys), np.zeros_like(hashes)
