@@ -27,7 +27,7 @@ COMMANDS = {
     "savepoints": ("savepoints", "List, show and pin the savepoints of a run."),
     "tasks": ("tasks", "List, show and cancel tasks."),
     "experiment": ("experiments", "Run experiments, and manage those of a server."),
-    "models": ("model_files", "Check model files."),
+    "models": ("model_files", "Check model files, and convert them to XMILE or JSON."),
     "solve": ("solve", "Find the stable configurations of a binding network."),
     "deploy": ("deploy", "Print a configuration for supervisord, systemd, Compose or Kubernetes."),
     "health": ("health", "Ask a server whether it can be used."),

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from perdure.dialects.bptk.execute import execute
-from perdure.dialects.bptk.json_model import _OF_MODEL, _PLAIN, MOST_DEPTH, MOST_NODES, model_of
 from perdure.dialects.bptk.mistakes import BptkError
+from perdure.engines.system_dynamics.json_model import _OF_MODEL, _PLAIN, MOST_DEPTH, MOST_NODES, model_of
 from perdure.errors import LimitExceeded, PerdureError
 from perdure.settings import Settings
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from perdure.dialects.bptk.bulk import RUN_SPECS, check_runs, series
-from perdure.dialects.bptk.json_model import model_of
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.json_model import model_of
 from perdure.errors import LimitExceeded
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 from perdure.settings import Settings

@@ -229,6 +229,32 @@ class Model(ModelElements):
         model.all_overridable = True
         return model
 
+    def to_xmile(self) -> str:
+        """Return the model as an XMILE document, in which a cell of an array is a variable of its own.
+
+        Raises
+        ------
+        UnservableModel
+            If it has what XMILE can't say; the error lists all.
+        """
+        from perdure.engines.system_dynamics.sources.problems import Problems
+        from perdure.engines.system_dynamics.sources.specs import Times
+        from perdure.engines.system_dynamics.sources.xmile.writing import document_of
+
+        times = Times(
+            self.starttime,
+            self.stoptime,
+            self.dt,
+            self.save_every,
+            self.pause,
+            self.method,
+            self.time_units,
+        )
+        problems = Problems()
+        document = document_of(self, times, problems)
+        problems.check(self.name)
+        return document
+
     # Defining -----------------------------------------------------------------------------------------------
 
     def function(

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from perdure.engines.system_dynamics.sources.problems import Refused
 
-__all__ = ["Token", "tokens_of"]
+__all__ = ["Token", "is_plain", "tokens_of"]
 
 Kind: TypeAlias = Literal["number", "name", "quoted", "sign", "end"]
 
@@ -45,6 +45,12 @@ _SAME = {
     "||": "or",
 }
 _WORDS = frozenset({"and", "or", "not", "mod", "if", "then", "else"})
+_RESERVED = _WORDS | {"time", "dt", "starttime", "stoptime", "pi", "inf", "nan", "self"}
+
+
+def is_plain(name: str) -> bool:
+    """Return whether a name needs no quotes in an equation."""
+    return re.fullmatch(r"[^\W\d]\w*", name) is not None and name.lower() not in _RESERVED
 
 
 def tokens_of(equation: str) -> Iterator[Token]:

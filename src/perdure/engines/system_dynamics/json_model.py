@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from perdure.engines.numbers import finite
-from perdure.engines.system_dynamics import Model, Operand
 from perdure.engines.system_dynamics import functions as sd
-from perdure.engines.system_dynamics.expression import Operation, operands
+from perdure.engines.system_dynamics.expression import Operand, Operation, operands
+from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import ModelError, suggest
 

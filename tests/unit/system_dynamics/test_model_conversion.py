@@ -1,0 +1,149 @@
+"""Models written as XMILE and as JSON, and read again."""
+
+import json
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pytest
+from tests.support.sd_models import ROOT
+from tests.support.xmile_models import aux, flow, model_of, stock
+from typer.testing import CliRunner
+
+from perdure.cli import app
+from perdure.engines.system_dynamics import Model, simulate
+from perdure.engines.system_dynamics import functions as sd
+from perdure.engines.system_dynamics.json_model import model_of as model_of_json
+from perdure.engines.system_dynamics.json_writing import document_of
+from perdure.errors import UnservableModel
+
+FILES = [
+    ROOT / "samples" / "teacup" / "teacup.stmx",
+    ROOT / "samples" / "bpowers-hares_and_lynxes_modules" / "model.stmx",
+    ROOT / "tests" / "smooth_and_stock" / "test_smooth_and_stock.xmile",
+    ROOT / "tests" / "builtin_max" / "builtin_max.xmile",
+]
+
+
+FUNCTIONS = list(
+    enumerate(
+        (
+            "STEP(5, 3)",
+            "RAMP(2, 3)",
+            "PULSE(6, 2, 2)",
+            "SIN(x) + COS(x) ^ 2 MOD 3",
+            "NPV(x, 0.1)",
+            "TREND(x, 2)",
+            "DELAY3(x * 2, 2)",
+            "PREVIOUS(x, 9)",
+            "INIT(x) < 2",
+            "x <> 3 OR x = 3",
+            "SAFEDIV(1, x - 2, 7)",
+            "MEAN(x, 2, 9)",
+            "RANK(3, 1, x, 2)",
+            "ROUND(x / 2)",
+            "QUANTUM(x, 2) + SIGN(x) + INT(-x / 2)",
+            "PMT(0.1, x, 1000, 5)",
+            "RANDOM(0, 1) * 0 + UNIFORM(2, 2)",
+            "IF NOT (x > 2) THEN -INF ELSE 1e-3",
+        )
+    )
+)
+
+
+def sir() -> Model:
+    """Return a model of an infection, with functions of many kinds."""
+    model = Model(starttime=0.0, stoptime=20.0, dt=0.25, name="SIR & more")
+    susceptible, infected = model.stock("susceptible"), model.stock("infected")
+    infection, recovery = model.flow("infection"), model.biflow("recovery")
+    contacts, duration = model.constant("contact rate"), model.converter("duration")
+    susceptible.initial_value, infected.initial_value = 990.0, 10.0
+    susceptible.equation, infected.equation = -infection, infection - recovery
+    infection.equation = susceptible * infected * contacts / 1000.0 * sd.lookup(sd.time(), "season")
+    recovery.equation = infected / duration
+    contacts.equation, duration.equation = 0.6, 4.0
+    model.points["season"] = [[0.0, 1.0], [10.0, 0.5], [20.0, 1.0]]
+    late = model.converter("late")
+    late.equation = sd.delay(model, infected, 2.0, 1.0) + sd.smooth(model, infected, 3.0, 2.0)
+    alarm = sd.And(infected > 100.0, sd.Not(late < 5.0))
+    model.converter("alarm").equation = sd.If(alarm, 1.0, 0.0)
+    model.converter("odd").equation = -((infected - 3.0) ** 2.0) % 7.0 - sd.max(sd.min(infected, 5.0), -2.0)
+    return model
+
+
+def test_a_model_in_python_is_written_as_xmile_and_read_with_the_same_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "sir.xmile"
+    path.write_text(sir().to_xmile())
+    read = Model.from_xmile(path)
+    assert read.name == "SIR & more"
+    assert (read.starttime, read.stoptime, read.dt) == (0.0, 20.0, 0.25)
+    names = list(sir().elements)
+    assert json.dumps(simulate(read, {"outputs": names})) == json.dumps(simulate(sir(), {"outputs": names}))
+    override = {"outputs": names, "constants": {"contact rate": 0.9}, "points": {"season": [[0.0, 2.0]]}}
+    assert json.dumps(simulate(read, override)) == json.dumps(simulate(sir(), override))
+
+
+def test_a_model_in_python_is_written_as_json_and_read_with_the_same_identity() -> None:
+    document = json.loads(json.dumps(document_of(sir())))
+    read = model_of_json(document)
+    assert read.fingerprint() == sir().fingerprint()
+    assert simulate(read, {}) == simulate(sir(), {})
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_is_converted_and_read_with_the_same_numbers(tmp_path: Path, path: Path) -> None:
+    target = tmp_path / "target.xmile"
+    done = CliRunner().invoke(app, ["models", "convert", str(path), str(target)])
+    assert done.exit_code == 0, done.output
+    model, read = Model.from_xmile(path), Model.from_xmile(target)
+    names = list(model.elements)
+    assert json.dumps(simulate(read, {"outputs": names})) == json.dumps(simulate(model, {"outputs": names}))
+    assert {name: model.elements[name].units for name in names} == {
+        name: read.elements[name].units for name in names
+    }
+
+
+def test_many_functions_are_written_and_read_with_the_same_numbers(tmp_path: Path) -> None:
+    equations = "".join(aux(f"y {i}", escape(each)) for i, each in FUNCTIONS)
+    model = model_of(tmp_path, aux("x", "TIME") + equations)
+    check_that_it_is_the_same(tmp_path, model)
+
+
+def test_stocks_and_graphical_functions_are_written_and_read_with_the_same_numbers(tmp_path: Path) -> None:
+    variables = aux("x", "TIME")
+    curve = '<gf type="discrete"><xscale min="0" max="4"/><ypts>0,10,20,30,40</ypts></gf>'
+    variables += aux("g", "x", curve) + aux("h", "g(x) + LOOKUPINV(g, 15)")
+    variables += stock("s", "5", into="f", out="d", more="<non_negative/>") + flow("f", "1") + flow("d", "9")
+    check_that_it_is_the_same(tmp_path, model_of(tmp_path, variables))
+
+
+def check_that_it_is_the_same(folder: Path, model: Model) -> None:
+    """Write a model, read it and compare the numbers."""
+    target = folder / "target.xmile"
+    target.write_text(model.to_xmile())
+    read = Model.from_xmile(target)
+    names = list(model.elements)
+    assert json.dumps(simulate(read, {"outputs": names})) == json.dumps(simulate(model, {"outputs": names}))
+
+
+def test_what_a_target_cannot_say_is_listed_and_nothing_is_written(tmp_path: Path) -> None:
+    path, target = tmp_path / "model.xmile", tmp_path / "target.json"
+    model_of(
+        tmp_path,
+        stock("s", "5", into="f", more="<non_negative/>") + flow("f", "SMTH1(TIME, 2)") + aux("y", "SIGN(s)"),
+    )
+    done = CliRunner().invoke(app, ["models", "convert", str(path), str(target)])
+    assert isinstance(done.exception, UnservableModel)
+    found = done.exception.values["found"]
+    assert [problem[1] for problem in found] == ["s", "f", "y"]
+    assert not target.exists()
+    belt = stock("b", "5", into="f", out="o", more="<conveyor><len>2</len></conveyor>")
+    model = model_of(tmp_path, belt + flow("f", "1") + flow("o"))
+    with pytest.raises(UnservableModel, match="o: XMILE has nothing that says recall"):
+        model.to_xmile()
+
+
+def test_names_that_xmile_cannot_tell_apart_are_refused() -> None:
+    model = Model(0.0, 1.0, 1.0, name="m")
+    model.converter("a_b").equation, model.converter("A b").equation = 1.0, 2.0
+    with pytest.raises(UnservableModel, match="A b: XMILE has no other name for it than for 'a_b'"):
+        model.to_xmile()
