@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from perdure.dialects.bptk.json_model import model_of
 from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.json_model import model_of
 from perdure.scenarios import Catalogue
 
 FOLDER = Path(__file__).parents[1] / "fixtures/sir"
