@@ -44,7 +44,8 @@ class ManagerRecord(BaseModel):
     run_specs: ModelRunSpecs
     scenarios: dict[str, ModelScenario]
     elements: dict[str, list[str]] = Field(
-        description="Kind (stock, flow, biflow, converter, constant; of other engines input, output) → names."
+        description="Kind (stock, flow, biflow, converter, constant; of other engines input, output; agents) "
+        "→ names."
     )
     constants: dict[str, float | None] = Field(
         description="What a scenario or a step may set: constants, and converters that are a bare number; "

@@ -52,11 +52,14 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
         The points of graphical functions, by name.
     inputs
         Data of any form, by name, where another engine than system dynamics computes the model.
+    properties
+        Values of properties of a model of agents, by name; also as objects with a type and a value.
     """
 
     constants: dict[str, float] = {}
     points: dict[str, list[Point]] = {}
     inputs: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
 
 
 class Steps(msgspec.Struct, forbid_unknown_fields=True):

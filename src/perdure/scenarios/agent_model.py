@@ -141,9 +141,15 @@ class AgentModel:
         """Raise if a scenario's config is wrong; no agent is made for that."""
         if "method" in config:
             raise InvalidRunSpecs(name=self.name, reason="only models of system dynamics have a method")
-        for spec in config.get("definition", {}).get("agents", ()):
+        agents = config.get("definition", {}).get("agents", [])
+        if not isinstance(agents, list | tuple):
+            raise InvalidScenario(reason=f"the agents of {self.name!r} are {agents!r:.80}, not a list")
+        for spec in agents:
             if not isinstance(spec, Mapping) or not {"name", "count"} <= spec.keys():
                 raise InvalidScenario(reason=f"agents of {self.name!r} need a name and a count: {spec!r:.80}")
+            if type(spec["count"]) is not int or spec["count"] < 0:
+                reason = f"the number of agents of {self.name!r} is {spec['count']!r:.80}, not a whole number"
+                raise InvalidScenario(reason=reason)
 
     def adapted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of a former version, without what this one hasn't."""

@@ -208,3 +208,31 @@ def test_a_session_of_a_hybrid_goes_on_after_a_restart_with_the_same_numbers(
         answers.append(taken)
     assert len(answers[0]) == 8
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"agents": 5},
+        {"agents": [5]},
+        {"agents": [{"name": "job"}]},
+        {"agents": [{"name": "job", "count": "many"}]},
+        {"agents": [{"name": "job", "count": -1}]},
+        {"agents": [{"name": "job", "count": 10**9}]},
+        {"agents": [{"name": "nothing", "count": 1}]},
+        {"agents": [{"name": "job", "count": 1, "properties": 5}]},
+        {"properties": {"bonus": 5}},
+        {"properties": {"bonus": {"type": "Double"}}},
+        {"runspecs": {"dt": 0.3}},
+        {"runspecs": {"starttime": 0.5}},
+    ],
+)
+def test_wrong_settings_of_agents_are_a_clients_mistake_and_change_nothing(
+    client: BptkClient, given: dict[str, Any]
+) -> None:
+    asked = {"scenario_managers": ["sm"], "scenarios": ["a"], "agents": ["job"]}
+    before = client.post("/run", json=asked).get_json()
+    answer = client.post("/run", json={**asked, "settings": {"sm": {"a": given}}})
+    assert 400 <= answer.status_code < 500, answer.get_json()
+    assert answer.get_json().keys() == {"error"}
+    assert client.post("/run", json=asked).get_json() == before

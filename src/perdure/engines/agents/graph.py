@@ -8,8 +8,10 @@ caller says where it is.
 """
 
 import enum
+import os
 import random
 import sys
+import sysconfig
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -26,8 +28,17 @@ __all__ = ["ATOMS", "Decoder", "Encoder", "Unsaveable", "class_name"]
 ATOMS = frozenset((type(None), bool, int, float, str, bytes))
 
 _OWN = "perdure.engines.agents"
+_PACKAGES = tuple(f"{sysconfig.get_path(kind)}{os.sep}" for kind in ("purelib", "platlib"))
 _FACTORIES = {kind.__name__: kind for kind in (int, float, str, list, dict, bool)}
 _DICTS: dict[str, type] = {"Counter": Counter, "OrderedDict": OrderedDict}
+
+_TAGS = frozenset(
+    {
+        "Counter", "OrderedDict", "agent", "array", "constructed", "defaultdict", "deque", "dict", "element",
+        "enum", "generator", "list", "method", "model_itself", "named", "object", "random", "same", "tuple",
+    }
+)  # fmt: skip
+"""What a list of data begins with; each is a method of the decoder."""
 
 ClassName = tuple[str, str]
 """Module and qualified name of a class or function."""
@@ -191,10 +202,9 @@ class Decoder:
         if type(data) is not list:
             return data
         tag, *rest = data
-        read = getattr(self, f"_{tag}", None)
-        if read is None:
+        if tag not in _TAGS:
             raise ValueError(f"there is no kind of value {tag!r:.40}")
-        return read(*rest)
+        return getattr(self, f"_{tag}")(*rest)
 
     def into(self, former: Any, data: Any) -> Any:
         """Return the value, in the object that was there, if that is a list, dict or object of its class.
@@ -323,17 +333,21 @@ def class_name(kind: Any) -> ClassName:
 
 
 def _imported(name: ClassName) -> Any:
-    """Return the class or function of that name in an imported module; None if it may not be used."""
+    """Return the class or function of that name in an imported module; None if it may not be used.
+
+    Functions of installed packages may not, as a saved state could name any of them as a handler.
+    """
     module, path = name
     top = module.partition(".")[0]
     library = top in ("perdure", *sys.stdlib_module_names) and top != "__main__"
     own = module == _OWN or module.startswith(f"{_OWN}.")
     if module not in sys.modules or (library and not own):
         return None
+    installed = str(getattr(sys.modules[module], "__file__", None) or "").startswith(_PACKAGES)
     found: Any = sys.modules.get(module)
     for part in path.split("."):
         found = getattr(found, part, None)
-    return found
+    return found if isinstance(found, type) or not installed else None
 
 
 def _plain(state: Any) -> Any:

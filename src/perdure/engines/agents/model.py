@@ -323,7 +323,7 @@ class Model(SystemDynamics):
         if self.scheduler is None:
             log.error("model_without_scheduler", model=self.name)
             return
-        self._hybrid()
+        self.keep_values()
         self.scheduler.run(self, None, collect_data)
         if show_progress_widget:
             log.info("model_run", model=self.name, progress=self.scheduler.progress)
@@ -333,7 +333,7 @@ class Model(SystemDynamics):
         if self.scheduler is None:
             log.error("model_without_scheduler", model=self.name)
             return
-        self._hybrid()
+        self.keep_values()
         self.scheduler.run_step(self, 0, step, None, collect_data)
         if show_progress_widget:
             log.info("model_run", model=self.name, progress=self.scheduler.progress)
@@ -376,10 +376,24 @@ class Model(SystemDynamics):
         return evaluation.value(name, t)
 
     def evaluate_step(self, time: float) -> None:
-        """Evaluate the elements of a step that nobody has read in it; schedulers call it at its end."""
-        evaluation = self._evaluation
-        if evaluation is not None and (self._elements or evaluation.replaced):
-            evaluation.evaluate_step(time)
+        """Evaluate the elements of a step that nobody has read in it; schedulers call it at its end.
+
+        Those of models that the model has as attributes are evaluated, too.
+        """
+        for model in (self, *self.inner_models().values()):
+            evaluation = model._evaluation
+            if evaluation is not None and (model._elements or evaluation.replaced):
+                evaluation.evaluate_step(time)
+
+    def inner_models(self) -> dict[str, "Model"]:
+        """Return the models that are attributes of this one, by name."""
+        found = {name: value for name, value in vars(self).items() if isinstance(value, Model)}
+        return {name: value for name, value in found.items() if value is not self}
+
+    def keep_values(self) -> None:
+        """Keep the values of elements from now on, as in a run; also of models that are attributes."""
+        for model in (self, *self.inner_models().values()):
+            model._hybrid()
 
     def add_equation(self, name: str, function: Callable[[float], Any]) -> None:
         """Add a function of time that is evaluated like an element."""
@@ -443,16 +457,20 @@ class Model(SystemDynamics):
 
     def draw_from(self, seed: int, stream: str) -> None:
         """Let random draws of elements depend on a seed and a stream."""
-        evaluation = self._hybrid()
-        evaluation.seed, evaluation.stream = seed, stream
+        self.keep_values()
+        for name, model in {"": self, **self.inner_models()}.items():
+            evaluation = model._hybrid()
+            evaluation.seed, evaluation.stream = seed, f"{stream}{name}"
 
     def element_values(self) -> "State":
         """Return the values of elements as data."""
-        return self._hybrid().snapshot()
+        values: dict[str, State] = {"": self._hybrid().snapshot()}
+        return values | {name: model._hybrid().snapshot() for name, model in self.inner_models().items()}
 
     def put_element_values(self, state: Any) -> None:
         """Put back what `element_values` returned."""
-        self._hybrid().restore(state)
+        for name, model in {"": self, **self.inner_models()}.items():
+            model._hybrid().restore(state[name])
 
     def attributes(self) -> Mapping[str, Any]:
         """Return what the author set on the model besides elements, points and agents."""

@@ -30,9 +30,6 @@ _PARTS = (
     "agent_type_map",
     "next_agent_id",
     "scenario_manager",
-    "starttime",
-    "stoptime",
-    "dt",
 )
 """Attributes of every model that a run changes."""
 
