@@ -23,6 +23,7 @@ const NAVIGATION: readonly [string, string, readonly RouteName[]][] = [
   ["/system", "System", ["system"]],
 ];
 const NOTICE_FOR = 5_000; // milliseconds
+const NO_RUN = "-"; // no run has this id
 
 @customElement("perdure-app")
 export class PerdureApp extends Part {
@@ -133,6 +134,7 @@ export class PerdureApp extends Part {
   @state() private theme: Theme = theme();
   @query("main") private main!: HTMLElement;
   #shown: Element | undefined;
+  #unwatch: (() => void) | undefined;
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -140,8 +142,10 @@ export class PerdureApp extends Part {
     this.listen(live, "change", () => (this.lost = live.state === "lost"));
     this.listen(notices, "notice", (event) => this.#say((event as CustomEvent<string>).detail));
     followLinks();
+    this.whenGone(() => this.#unwatch?.());
     void this.#load();
     void this.#meet();
+    this.#watch();
   }
 
   override render() {
@@ -213,9 +217,19 @@ export class PerdureApp extends Part {
     const before = this.route.name;
     this.route = route();
     if (this.route.name === before) return;
+    this.#watch();
     if (before === "login") void this.#meet();
     await this.#load();
     this.main.focus({ preventScroll: true });
+  }
+
+  /** Keep the stream of events open on every page but the login: it notices when the server is lost. */
+  #watch(): void {
+    if (this.route.name !== "login") this.#unwatch ??= live.runs([NO_RUN], () => undefined);
+    else {
+      this.#unwatch?.();
+      this.#unwatch = undefined;
+    }
   }
 
   async #load(): Promise<void> {

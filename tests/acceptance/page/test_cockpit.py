@@ -183,3 +183,14 @@ def test_a_link_to_a_manager_picks_its_first_scenario(served: Server, person: Op
     expect(model.get_by_role("checkbox", name="base", exact=True)).to_be_checked()
     page.get_by_role("button", name="Start the session").click()
     stands_at(page, "0 of 801")
+
+
+def test_a_fork_that_somebody_else_makes_is_shown_in_the_tree(
+    served: Server, person: Opened, client: httpx.Client
+) -> None:
+    run = made(client)
+    client.post(f"/runs/{run}/steps", json={"steps": 2}).raise_for_status()
+    page = person.tab(f"{served.url}/ui/runs/{run}")
+    expect(page.get_by_text("There are no forks yet.")).to_be_visible()
+    client.post(f"/runs/{run}/fork", json={"step": 1, "name": "Made elsewhere"}).raise_for_status()
+    expect(page.get_by_role("link", name="Made elsewhere")).to_be_visible()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import Opened, opened, violations
-from tests.support.experiment_runs import example, made, put, send
+from tests.support.experiment_runs import EMPTY, example, made, put, send
 from tests.support.server import Server
 from tests.support.zips import zip_of
 
@@ -254,3 +254,20 @@ def test_a_fork_begins_at_a_savepoint_with_its_parents_data_packs(
     page.get_by_role("slider", name="Time line").hover()
     expect(page.locator(".values")).to_contain_text("walker/position/x")
     put(client, run, "stopped")
+
+
+def test_a_fork_may_have_another_script_and_the_newest_files(
+    served: Server, client: httpx.Client, person: Opened
+) -> None:
+    send(client, "scripts", {**EMPTY, "main_script.py": b"nrp.run_loop(10)\n"})
+    run = made(client, "scripts", name="Parent")["id"]
+    client.put("/experiments/scripts/files/other.py", content=b"nrp.run_loop(20)\n").raise_for_status()
+    page = person.tab(f"{served.url}/ui/runs/{run}")
+    page.get_by_text("Fork with other files").click()
+    page.get_by_label("Main script").fill("other.py")
+    page.get_by_label("Take its files as they are stored now").check()
+    page.get_by_role("button", name="Fork with these files").click()
+    expect(page).not_to_have_url(re.compile(run))
+    expect(page.locator("p-heading")).to_contain_text("fork of")
+    fork = client.get(f"/runs/{page.url.rpartition('/')[2]}").json()
+    assert (fork["parent"], fork["script"]) == (run, "other.py")

@@ -36,14 +36,18 @@ def test_a_killed_server_is_gone_on_with_in_the_same_page_and_without_a_new_logi
         page.get_by_role("slider", name=SLIDER).fill("0.03")
         expect(page.get_by_text("1 change not sent")).to_be_visible()
         page.evaluate("window.sameAsBefore = true")
+        form = person.tab(f"{first.url}/ui/new/experiment")  # which follows no run
+        expect(form.get_by_text("None is stored yet.")).to_be_visible()
         first.kill()
-        expect(page.get_by_text("The server doesn't answer.")).to_be_visible()
+        for tab in (page, form):
+            expect(tab.get_by_text("The server doesn't answer.").first).to_be_visible()
         page.get_by_role("button", name="Step", exact=True).click()  # which waits for the server
         expect(stands).to_contain_text("waiting for the server")
         port = ("--port", first.url.rpartition(":")[2])
         with running(store, MODELS, TOKENS, port) as second:
             expect(stands).to_contain_text("Step 11 of 60")
-            expect(page.get_by_text("The server doesn't answer.")).to_be_hidden()
+            for tab in (page, form):
+                expect(tab.get_by_text("The server doesn't answer.")).to_be_hidden()
             page.get_by_role("button", name="Step", exact=True).click()
             expect(stands).to_contain_text("Step 12 of 60")
             assert page.evaluate("window.sameAsBefore") is True

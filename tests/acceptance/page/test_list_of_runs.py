@@ -57,6 +57,16 @@ def test_new_runs_and_their_steps_are_shown_without_a_reload(
     expect(page.get_by_text("No run is like that.")).to_be_visible()
 
 
+def test_new_runs_are_shown_in_a_browser_without_shared_workers(
+    served: Server, api: httpx.Client, person: Opened
+) -> None:
+    person.context.add_init_script("delete window.SharedWorker")
+    page = person.tab(f"{served.url}/ui/?tag=alone")
+    expect(page.get_by_text("No run is like that.")).to_be_visible()
+    made(api, "Seen alone", "alone")
+    expect(row(page, "Seen alone")).to_be_visible()
+
+
 def test_new_runs_are_shown_while_others_change_all_the_time(
     served: Server, api: httpx.Client, person: Opened
 ) -> None:

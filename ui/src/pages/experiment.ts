@@ -240,6 +240,18 @@ export class PageExperiment extends Part {
           @fork=${(event: CustomEvent<Savepoint>) => void this.#forkAt(event.detail.timestamp)}
         ></p-savepoints>
       </details>
+      <details @toggle=${() => void import("../parts/fork-files.js")}>
+        <summary>Fork with other files</summary>
+        <p-fork-files
+          .experiment=${this.run.experiment}
+          .configuration=${this.run.configuration}
+          .script=${this.run.script ?? ""}
+          .where=${shown(this.#savepointAt(this.at ?? Infinity)?.timestamp ?? 0)}
+          ?disabled=${this.busy || !stops.length}
+          @fork=${(event: CustomEvent<Record<string, Json>>) =>
+            void this.#forkAt(this.at ?? Infinity, event.detail)}
+        ></p-fork-files>
+      </details>
       <details @toggle=${() => void import("../parts/tree.js")}>
         <summary>Tree of forks</summary>
         <p-tree .run=${this.run.id}></p-tree>
@@ -310,14 +322,19 @@ export class PageExperiment extends Part {
     }
   }
 
-  /** Fork at the newest savepoint up to a time, in nanoseconds. */
-  async #forkAt(time: number): Promise<void> {
-    const savepoint = this.savepoints.findLast(({ timestamp }) => timestamp <= time);
+  /** Return the newest savepoint up to a time, in nanoseconds. */
+  #savepointAt(time: number): Savepoint | undefined {
+    return this.savepoints.findLast(({ timestamp }) => timestamp <= time);
+  }
+
+  /** Fork there, with these changes. */
+  async #forkAt(time: number, changes: Record<string, Json> = {}): Promise<void> {
+    const savepoint = this.#savepointAt(time);
     if (this.busy || !savepoint) return;
     this.busy = true;
     this.forkError = null;
     try {
-      const body = { savepoint: savepoint.timestamp };
+      const body = { savepoint: savepoint.timestamp, ...changes };
       const at = `/runs/${this.run.id}/fork`;
       const { id } = await post<ExperimentRun>(at, body, { key: this.#key.of([at, body]) });
       this.#key.done();

@@ -11,6 +11,8 @@ import { MOST_COMPARED } from "../session/query.js";
 import { figure, titleOf } from "../words.js";
 import "./error.js";
 
+const EVERY = 10_000; // milliseconds between two looks for new forks
+
 interface Branch {
   node: ForkNode;
   depth: number;
@@ -85,6 +87,7 @@ export class PTree extends Part {
     super.connectedCallback();
     this.whenGone(() => this.#unfollow?.());
     // Forks that others make announce themselves to nobody who follows these runs.
+    this.every(EVERY, () => this.checkVisibility() && void this.refresh());
     this.listen(document, "visibilitychange", () => document.hidden || void this.refresh());
     this.whenLive(() => this.refresh());
   }
@@ -102,8 +105,9 @@ export class PTree extends Part {
       this.nodes = nodes;
       this.error = null;
       const others = nodes.map(({ id }) => id).filter((id) => id !== this.run);
-      this.#unfollow?.();
+      const ending = this.#unfollow;
       this.#unfollow = live.runs([this.run, ...others], (event) => this.#take(event));
+      ending?.(); // behind it, so that the stream needn't begin anew for the same runs
     } catch (error) {
       // That the server doesn't answer is shown on top of the page.
       if (!(error instanceof ApiError && error.status === 0)) this.error = error;
