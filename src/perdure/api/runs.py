@@ -151,7 +151,8 @@ async def list_runs(
         summaries = [_summary(serving, run) for run in runs[: query.limit]]
         if not query.counts:
             return runs, summaries, None
-        if behind is None and 0 < len(runs) <= query.limit:  # to its end
+        reached = len(runs) > 0 or query.offset == 0  # an empty page may lie beyond the end
+        if behind is None and reached and len(runs) <= query.limit:
             return runs, summaries, query.offset + len(runs)
         return runs, summaries, serving.store.count_runs(asked)
 
