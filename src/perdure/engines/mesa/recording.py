@@ -371,7 +371,7 @@ class _Walk:
 
     def _frozenset(self, values: frozenset[Any]) -> list[Any]:
         again = frozenset([*values])
-        if table_of(again) != table_of(values) or not all(map(has_fixed_hash, values)):
+        if not (_are_alike(again, values) and all(map(has_fixed_hash, values))):
             raise Unsavable(values, "the order of the frozenset can't be restored; keep a tuple")
         return ["frozenset", self.values(values)]
 
@@ -386,7 +386,7 @@ class _Walk:
         if table is None:
             raise Unsavable(values, "the order of a set can't be restored with this Python; keep a dict")
         record = ["set", self.values(elements)]
-        if table_of(set(elements)) != table:
+        if not _are_alike(set(elements), values):
             record.append([np.array(table.slots, dtype=np.int32), table.finger])
         return record
 
@@ -440,6 +440,11 @@ class _Walk:
     def _refuse(self, value: Any) -> list[Any]:
         kind = type(value)
         raise Unsavable(value, f"{kind.__module__}.{kind.__qualname__} can't be taken apart and made again")
+
+
+def _are_alike(one: set[Any] | frozenset[Any], other: set[Any] | frozenset[Any]) -> bool:
+    """Return whether two sets have the same elements in the same order, and go on like each other."""
+    return [*one] == [*other] and table_of(one) == table_of(other)
 
 
 def _is_spent(iterator: Any) -> bool:
