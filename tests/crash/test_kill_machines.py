@@ -38,7 +38,7 @@ NUMBERS = 40  # which a task adds, with a savepoint after each
 BETWEEN_STRIKES = 120  # acknowledged requests
 WAIT = 240.0  # seconds
 KINDS = ("task", "experiment")
-LOOK = 0.25  # seconds between two looks at what the runs have come to
+LOOK = 0.5  # seconds between two looks at what the runs have come to
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="docs/execution.md says what is weaker elsewhere"

@@ -25,9 +25,10 @@ DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _names = (f"perdure_{number}" for number in count(1))
 
 
-def url_of(folder: Path, database: str) -> str:
-    """Return the URL of a database by the folder of its server's socket."""
-    return f"postgresql://{USER}@/{database}?host={quote(str(folder), safe='')}&port={PORT}"
+def url_of(folder: Path, database: str, *others: Path) -> str:
+    """Return the URL of a database by the folder of its server's socket, and those of its other servers."""
+    hosts = ",".join(quote(str(each), safe="") for each in (folder, *others))
+    return f"postgresql://{USER}@/{database}?host={hosts}&port={PORT}"
 
 
 def _program(name: str) -> str:
@@ -36,13 +37,19 @@ def _program(name: str) -> str:
 
 
 class PostgresServer:
-    """A server; `service` starts, stops, kills or freezes it."""
+    """A server, or the standby of another one; `service` starts, stops, kills or freezes it."""
 
-    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, durable: bool = False, primary: "PostgresServer | None" = None
+    ) -> None:
         self.folder = folder
         data = folder / "data"
-        initdb = [_program("initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8", "--no-locale"]
-        run_as_user([*initdb, f"--username={USER}", f"--pgdata={data}"], cwd="/")
+        if primary is None:
+            make = [_program("initdb"), "--auth=trust", "--encoding=UTF8", "--no-locale"]
+        else:
+            make = [_program("pg_basebackup"), f"--host={primary.folder}", f"--port={PORT}"]
+            make += ["--checkpoint=fast", "--write-recovery-conf"]
+        run_as_user([*make, "--no-sync", f"--username={USER}", f"--pgdata={data}"], cwd="/")
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(folder),
@@ -95,11 +102,16 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False, parent: Path | None = None) -> Iterator[PostgresServer]:
-    """Run a server of the caller's own; a durable one syncs its commits, to the disk if it is in `parent`."""
+def postgres_server(
+    *, durable: bool = False, parent: Path | None = None, primary: PostgresServer | None = None
+) -> Iterator[PostgresServer]:
+    """Run a server of the caller's own; a durable one syncs its commits, to the disk if it is in `parent`.
+
+    With `primary`, it is a standby of that one, which follows it until it is promoted.
+    """
     _program("postgres")
     with service_folder("postgres", parent) as folder:
-        server = PostgresServer(folder, durable=durable)
+        server = PostgresServer(folder, durable=durable, primary=primary)
         server.service.start()
         try:
             yield server
