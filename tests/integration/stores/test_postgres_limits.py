@@ -49,7 +49,7 @@ def test_a_standby_that_lacks_a_commit_is_not_believed(
     with closing(PostgresStore(url, patience=30.0)) as store:
         created(store)
         monkeypatch.setattr(Writer, "_ask", of_standby)
-        proxy.drop_answer_to(b"INTO commits")
+        proxy.drop_answer_to(b"note_commit")
         assert store.submit(step(0)).result(WAIT).steps == (a_step(1),)
         assert len(asked) == 3
         assert list(store.steps("run")) == [a_step(1)]
