@@ -1,5 +1,6 @@
 """Reading Vensim files: their text, their ranges, and the form that comes of them."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from perdure.engines.system_dynamics.sources.form import (
     canonical,
 )
 from perdure.engines.system_dynamics.sources.problems import Problems
+from perdure.engines.system_dynamics.sources.vensim import parsing
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of
 from perdure.engines.system_dynamics.sources.vensim.text import read_text, split
 from perdure.errors import InvalidScenario, MissingExtra, UnservableModel
@@ -260,6 +262,10 @@ def test_lookups_in_all_their_forms(tmp_path):
 
 def test_limits_of_a_drawing_are_never_evaluated(tmp_path):
     made = tmp_path / "made"
+    for opened in (f"[open({str(made)!r}, 'w')]", f'[open("{made}", "w")]', f'\\ [open("{made}", "w")]'):
+        for equation in (f"f({opened}, (0,0),(1,1))", f"y = WITH LOOKUP(1, ({opened}, (0,0),(1,1)))"):
+            read(tmp_path, f"{equation} ~~|\n")
+            assert not made.exists()
     attack = f"[open({str(made)!r}, 'w')]"
     form, problems = read(tmp_path, f"f({attack}, (0,0),(1,1)) ~~|\n")
     assert problems == []
@@ -268,6 +274,17 @@ def test_limits_of_a_drawing_are_never_evaluated(tmp_path):
     assert problems == []
     read(tmp_path, f"y = 1 + {attack} ~~|\n")
     assert not made.exists()
+
+
+def test_the_parser_evaluates_literals_only(tmp_path, monkeypatch):
+    made = tmp_path / "made"
+    # As if limits were not taken out.
+    monkeypatch.setattr(parsing, "_LIMITS", re.compile("(?!)"))
+    _, problems = read(tmp_path, f"f([open({str(made)!r}, 'w')], (0,0),(1,1)) ~~|\n")
+    assert len(problems) == 1
+    assert not made.exists()
+    for equation, value in {"5 - 3": 2.0, "007.50": 7.5, "1 - 2 + 1e1": 9.0, "-.5": -0.5}.items():
+        assert expression(tmp_path, equation) == Number(value)
 
 
 def test_a_macro_names_the_whole_model_with_a_dollar(tmp_path):

@@ -1,13 +1,14 @@
 """The boundary to PySD, whose parser of Vensim's language turns an entry into a syntax tree.
 
 PySD is imported when the first file is read. What it doesn't keep is read here: lines, mappings of subscripts
-element by element. PySD evaluates the drawing limits of a lookup as Python; they are taken out before, since
-they mean nothing for the model.
+element by element. PySD evaluates numbers, points and the drawing limits of a lookup as Python. Limits are
+taken out before, since they mean nothing for the model, and literals take the place of `eval` meanwhile.
 """
 
 import re
 import sys
 import warnings
+from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ from perdure.errors import MissingExtra
 
 __all__ = ["Definition", "Range", "parse", "plain_name"]
 
-_LIMITS = re.compile(r"\(\s*\[[^\]\"]*\]\s*,?")
+_LIMITS = re.compile(r"\([\s\\]*\[[^\]]*\]?[\s\\]*,?")
+"""All that PySD's grammar may take for limits, quotes and backslashes among it."""
+_NUMBER = re.compile(r"[-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_SUM = re.compile(rf"\s*{_NUMBER.pattern}(?:\s*{_NUMBER.pattern})*\s*")
 _LEGACY_TABLE = re.compile(r"^([^=(\[]+(?:\[[^\]]*\])?)\s*\(([-+\d.eE,\s]+)\)$")
 _LEFT = re.compile(r'^(\s*"(?:\\.|[^"\\])*"\s*|[^:"]*):')
 _LISTED = re.compile(r'(?:"(?:\\.|[^"\\])*"|\([^()]*\)|[^,()"\s][^,()"]*)')
@@ -86,6 +90,7 @@ def parse(entry: Entry) -> Definition | Range | None:
     with _ALONE, _deep(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         elements = _elements()
+        elements.eval = _literal
         try:
             component = elements.Element(equation, "", "").parse()
             if isinstance(component, elements.SubscriptRange):
@@ -97,6 +102,8 @@ def parse(entry: Entry) -> Definition | Range | None:
             raise Refused("the equation is nested too deeply") from None
         except Exception as error:
             raise Refused(_reason(error)) from error
+        finally:
+            del elements.eval
     kinds = {"Lookup": "lookup", "Data": "data", "UnchangeableConstant": "constant"}
     subscripts, exceptions = component.subscripts
     return Definition(
@@ -115,6 +122,16 @@ def _elements() -> Any:
         return import_module("pysd.translators.vensim.vensim_element")
     except ModuleNotFoundError as error:
         raise MissingExtra(what="Reading Vensim models", package="pysd", extra="vensim") from error
+
+
+def _literal(text: str) -> Any:
+    """Return what a literal is; numbers side by side, as in ``5 - 3``, are added. Nothing is run."""
+    if not _SUM.fullmatch(text):
+        return literal_eval(text)
+    first, *rest = (float("".join(number.split())) for number in _NUMBER.findall(text))
+    for number in rest:
+        first += number
+    return first
 
 
 @contextmanager
