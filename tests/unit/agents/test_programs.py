@@ -181,6 +181,35 @@ def test_a_second_model_reads_what_the_agents_have_ordered_at_each_step() -> Non
     check_resumes(Factory, 6, PLANTS, ["individuals/plant/stock"])
 
 
+# Arrays that agents read and are counted in -----------------------------------------------------------------
+
+
+class Reader(Agent):
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        self.seen = self.model.evaluate_equation("levels[1]", time)
+
+
+class Levels(Model):
+    def instantiate_model(self) -> None:
+        self.register_agent_factory("reader", lambda i, model, p: Reader(i, model, p, "reader"))
+        levels, flows = self.stock("levels"), self.flow("flows")
+        levels.setup_vector(2, [1.0, 2.0])
+        flows.setup_vector(2, [0.0, 0.0])
+        count = self.function("count", lambda model, t: float(model.agent_count("reader")))
+        for i in range(2):
+            flows[i].equation = count() * float(i)
+        levels.equation = flows
+        self.converter("total").equation = levels.arr_sum()
+
+
+def test_arrays_in_a_hybrid_model() -> None:
+    specs = agents(("reader", 3, {"seen": number(0.0)}))
+    model = ran(Levels, 2, specs)
+    assert [model.evaluate_equation("total", t) for t in range(3)] == [3.0, 6.0, 9.0]
+    assert model.agents[0].seen == 8.0
+    check_resumes(Levels, 3, specs, ["levels[0]", "total", "individuals/reader/seen"])
+
+
 # Rounds, steps and hooks ------------------------------------------------------------------------------------
 
 
