@@ -47,7 +47,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "`ALLOCATE AVAILABLE`, `ALLOCATE BY PRIORITY`": ("allocation",),
     "macros": ("macro_stock", "macro_trailing_definition"),
     "constants, data and lookups from spreadsheets": (
-        "get_lookups_subset", "get_mixed_definitions", "with_lookup",
+        "get_lookups_subset", "get_mixed_definitions", "with_lookup", "spreadsheets",
     ),
 }  # fmt: skip
 

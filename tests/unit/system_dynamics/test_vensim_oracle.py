@@ -1,6 +1,7 @@
 """Vensim models whose results PySD computes as well: the functions that no given file has."""
 
 import re
+import shutil
 import warnings
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def key(name: str) -> str:
 def test_the_results_are_those_of_pysd(path, tmp_path):
     copy = tmp_path / f"{path.stem}_copy.mdl"
     copy.write_bytes(path.read_bytes())
+    shutil.copy(path.with_name("input.xlsx"), tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pysd
