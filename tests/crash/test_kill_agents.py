@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from tests.support.server import Server, running
 
-MODELS = "tests.support.agent_models:town_catalogue"
+MODELS = "tests.support.bptk_agents:town_catalogue"
 BODY = {
     "kind": "session",
     "scenarios": {"town": ["base"]},

@@ -74,6 +74,7 @@ class LiveSession:
         self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines
         self.processes = sum(isinstance(engine, IsolatedEngine) for engine in engines)
+        self._waits = any(getattr(engine, "waits", False) for engine in engines)
         self._asking = [engine if isinstance(engine, Asking) else None for engine in engines]
         timestamp = 0 if position == 0 else position + 1
         entities = [scenario.entity for scenario in spec.scenarios]
@@ -173,7 +174,7 @@ class LiveSession:
     @property
     def quick(self) -> bool:
         """Whether a step takes so little time that nothing has to wait for it, and can't be longer."""
-        return self.seconds_per_step < QUICK_SECONDS and not self.processes
+        return self.seconds_per_step < QUICK_SECONDS and not self.processes and not self._waits
 
     @property
     def finished(self) -> bool:

@@ -20,6 +20,9 @@ class Engine(Protocol):
     A class with ``isolated = True`` needs its own process, because it may crash or changes shared state of
     its process. Sessions always isolate it; experiments do so if their configuration says so.
 
+    A class with ``waits = True`` may wait in a step until another engine of its process has finished one.
+    Sessions never step it in the event loop.
+
     A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and restores a fresh one
     from the last committed state.
     """

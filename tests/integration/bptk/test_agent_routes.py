@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agent_models import town
+from tests.support.bptk_agents import town
 from tests.support.bptk_servers import CONFIGURATIONS, client_of
 
 from perdure.bptk import Model, bptk

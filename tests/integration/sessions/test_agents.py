@@ -2,16 +2,19 @@
 
 import asyncio
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agent_models import DEFINITION, Person, Town, town_catalogue
+from tests.support.bptk_agents import DEFINITION, Person, Town, town_catalogue
 from tests.support.small import sessions_on
 
 from perdure.drivers.session_requests import NewSession, StepRequest
+from perdure.engines.agents.engine import drawing
+from perdure.engines.generators import Generators
 from perdure.errors import ModelChanged, NotSnapshotable
 from perdure.scenarios import Catalogue
 from perdure.stores.base import Store
@@ -120,5 +123,31 @@ def test_two_sessions_that_take_turns_do_not_affect_each_other(store: Store) -> 
             ids = [(await sessions.create("me", NEW)).run.id for _ in range(3)]
             together = await asyncio.gather(*(rows(sessions, each, 1, 8) for each in ids))
             assert together == [whole] * 3
+
+    asyncio.run(work())
+
+
+def test_a_step_that_waits_for_other_agents_does_not_stop_the_event_loop(
+    store: Store,
+) -> None:
+    async def work() -> None:
+        async with aclosing(sessions_on(store, town_catalogue())) as sessions:
+            run_id = (await sessions.create("me", NEW)).run.id
+            await rows(sessions, run_id, 1, 3)  # its steps are quick
+            loop = asyncio.get_running_loop()
+            held, free = asyncio.Event(), threading.Event()
+
+            def other() -> None:
+                with drawing(Generators(1, "another session")):
+                    loop.call_soon_threadsafe(held.set)
+                    free.wait()
+
+            busy = asyncio.create_task(asyncio.to_thread(other))
+            await held.wait()
+            waiting = asyncio.create_task(rows(sessions, run_id, 4, 4))
+            await asyncio.sleep(0)
+            assert len((await sessions.log("me", run_id, 0, 10)).steps) == 3  # others are answered meanwhile
+            free.set()
+            await asyncio.gather(busy, waiting)
 
     asyncio.run(work())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.agent_models import DEFINITION, Person, Town
+from tests.support.bptk_agents import DEFINITION, Person, Town
 
 from perdure.bptk import Agent, Model
 from perdure.engines.agents.engine import AgentEngine

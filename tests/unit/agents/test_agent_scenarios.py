@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agent_models import DEFINITION, Town, town
+from tests.support.bptk_agents import DEFINITION, Town, town
 
 from perdure.bptk import AgentDataCollector, CSVDataCollector, Model, bptk
 from perdure.errors import InvalidScenario

@@ -5,7 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from perdure.engines.agents.collectors import DataCollector, statistics_of
 from perdure.engines.agents.model import Model
@@ -79,6 +79,8 @@ class AgentEngine:
     construct
         Makes the model.
     """
+
+    waits: ClassVar[bool] = True  # for the global generators, which it has to itself meanwhile
 
     def __init__(self, name: str, construct: Construct) -> None:
         self._name = name
