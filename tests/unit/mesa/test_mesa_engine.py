@@ -70,6 +70,19 @@ def test_the_law_of_engines_holds_for_models_of_ones_own(model: str, inputs: lis
     EngineConformance(MesaEngine, config(model), inputs, [{"unknown": 1}]).check()
 
 
+def test_savepoints_do_not_change_a_run() -> None:
+    def answers(saved: bool) -> list[Any]:
+        with begun(config("pasture:Pasture")) as engine:
+            found = []
+            for _ in range(12):
+                if saved:
+                    engine.snapshot()
+                found.append(engine.step({}))
+            return found
+
+    assert answers(saved=True) == answers(saved=False)
+
+
 def test_events_in_flight_are_restored_with_their_order() -> None:
     settings = config(
         f"{EXAMPLES}.advanced.wolf_sheep.model:WolfSheep",

@@ -77,6 +77,14 @@ class KnownCode:
             return True
         return type(value).__module__ == "typing" or type(value).__name__ == "cython_function_or_method"
 
+    def knows(self, thing: Any) -> bool:
+        """Return whether code can be found again."""
+        try:
+            self.record(thing)
+        except Unsavable:
+            return False
+        return True
+
     def record(self, thing: Any) -> list[Any]:
         """Return how code is found again; raise `Unsavable` if it can't be."""
         named = self._named.get(id(thing))
@@ -146,7 +154,7 @@ class KnownCode:
         number = self._numbers.get(id(thing))
         if number is None or self._kept[number]() is not thing:
             if not self._learns:
-                name = getattr(thing, "__qualname__", repr(thing))
+                name = getattr(thing, "__qualname__", type(thing).__qualname__)
                 raise Unsavable(thing, f"the code {name:.80} was made after the model was built")
             number = self._numbers[id(thing)] = len(self._kept)
             try:  # weakly, because a function may hold agents

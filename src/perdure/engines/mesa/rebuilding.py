@@ -303,8 +303,14 @@ def _dead() -> Any:
     return weakref.ref(type("Gone", (), {})())
 
 
+def _made_class(graph: _Graph, record: list[Any]) -> Any:
+    _, kind, name, bases, content = record
+    return _class_of(graph, kind)(name, tuple(graph.values(bases)), graph.named(content))
+
+
 _MAKERS: Mapping[str, Callable[[_Graph, list[Any]], Any]] = {
     "object": _made_object,
+    "class": _made_class,
     "derived": _made_derived,
     "list": lambda graph, record: [],
     "dict": lambda graph, record: {},

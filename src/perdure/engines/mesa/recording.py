@@ -42,6 +42,7 @@ DERIVED: Mapping[str, Any] = {
 } | {"defaultdict": collections.defaultdict, "OrderedDict": collections.OrderedDict}
 """The built-in types whose derived classes can be saved, by name."""
 
+_OF_EACH_CLASS = ("__dict__", "__weakref__", "__abstractmethods__", "_abc_impl")
 _ITERATORS = (itertools.chain, types.GeneratorType)
 _HEAP = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE
 _POINTER = 8
@@ -342,6 +343,9 @@ class _Walk:
     def _known(self, thing: Any) -> list[Any]:
         if not self._code.holds(thing):  # a callable object in the place of a function
             return self.value(thing)  # type: ignore[no-any-return]
+        if isinstance(thing, type) and not self._code.knows(thing):
+            self._node_records[type(thing)] = self._owner
+            return self._enter(thing) if id(thing) not in self._numbers else [self._numbers[id(thing)]]
         self.visit(thing)
         return self._code.record(thing)
 
@@ -421,7 +425,11 @@ class _Walk:
         return ["array", straight.copy(), turned, array.flags.writeable]
 
     def _owner(self, thing: Any) -> list[Any]:
-        """Return the record of code that keeps data."""
+        """Return the record of code that keeps data, or of a class that was made in a step."""
+        if isinstance(thing, type) and not self._code.knows(thing):
+            content = {name: it for name, it in vars(thing).items() if name not in _OF_EACH_CLASS}
+            bases = self.values(thing.__bases__)
+            return ["class", self._known(type(thing)), thing.__name__, bases, self._named(content)]
         found = self._code.record(thing)
         if isinstance(thing, types.FunctionType):
             parts = function_parts(thing)
