@@ -125,6 +125,26 @@ def check_that_it_is_the_same(folder: Path, model: Model) -> None:
     assert json.dumps(simulate(read, {"outputs": names})) == json.dumps(simulate(model, {"outputs": names}))
 
 
+def test_arrays_in_python_are_written_cell_by_cell(tmp_path: Path) -> None:
+    model = Model(starttime=0.0, stoptime=4.0, dt=0.5, name="arrays")
+    v, matrix, s = model.constant("v"), model.constant("m"), model.stock("s")
+    v.setup_named_vector({"a": 1.0, "b": 2.5})
+    matrix.setup_matrix([2, 2], [[1.0, 2.0], [3.0, 4.0]])
+    s.setup_named_vector({"a": 10.0, "b": 20.0})
+    s.equation = v - s * 0.1
+    model.converter("scaled").equation = matrix.dot(matrix * 2.0) + matrix
+    for name in ("sum", "prod", "mean", "stddev", "max", "min", "size"):
+        model.converter(name).equation = getattr(s, f"arr_{name}")()
+    model.converter("dot").equation = s.dot(v) + v.arr_sum()
+    target = tmp_path / "target.xmile"
+    target.write_text(model.to_xmile())
+    outputs = {"outputs": [name for name, element in model.elements.items() if not element.arrayed]}
+    assert simulate(Model.from_xmile(target), outputs) == simulate(model, outputs)
+    model.converter("median").equation = s.arr_median()
+    with pytest.raises(UnservableModel, match="median: XMILE has no function for 'array_median'"):
+        model.to_xmile()
+
+
 def test_what_a_target_cannot_say_is_listed_and_nothing_is_written(tmp_path: Path) -> None:
     path, target = tmp_path / "model.xmile", tmp_path / "target.json"
     model_of(

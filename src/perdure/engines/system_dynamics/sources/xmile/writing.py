@@ -9,14 +9,17 @@ Source: XMILE 1.0, chapters 2 to 4.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from perdure.engines.system_dynamics.arrays import Spread, summarized
 from perdure.engines.system_dynamics.elements import RESERVED, Element, Stock
 from perdure.engines.system_dynamics.expression import (
+    DotProduct,
     Expression,
     Hidden,
     Lookup,
     Number,
     Operation,
     Reference,
+    Summary,
     as_expression,
 )
 from perdure.engines.system_dynamics.model_elements import ModelElements
@@ -55,11 +58,17 @@ _CALLS = {name: name.upper() for name in _SAME.split()} | {
     "divided": "SAFEDIV",
     "root": "ROOTN",
     "deviation": "STDDEV",
+    "array_mean": "MEAN",
+    "array_stddev": "STDDEV",
+    "array_max": "MAX",
+    "array_min": "MIN",
     "payment": "PMT",
     "future_value": "FV",
     "present_value": "PV",
 }
 _WRITTEN: Mapping[str, Callable[..., str]] = {
+    "array_sum": lambda *cells: f"({'+'.join(cells)})",
+    "array_product": lambda *cells: f"({'*'.join(cells)})",
     "negate": lambda x: f"(-{x})",
     "not": lambda x: f"(NOT {x})",
     "if": lambda condition, then, otherwise: f"(IF {condition} THEN {then} ELSE {otherwise})",
@@ -204,6 +213,10 @@ class _Writer:
                 todo += ((node, len(node.operands)), *reversed(node.operands))
             elif isinstance(node, Lookup):
                 todo += ((node, 1), node.operand)
+            elif isinstance(node, Summary):
+                todo.append(summarized(node, "an equation"))
+            elif isinstance(node, DotProduct):
+                todo.append(Spread(node, "an equation").product(node))
             else:
                 done.append(self._leaf(node))
         return done[0]
