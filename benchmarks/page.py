@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from statistics import median
 
 import httpx
 from playwright.sync_api import Browser, Page, Response, sync_playwright
@@ -13,7 +14,8 @@ from playwright.sync_api import Browser, Page, Response, sync_playwright
 from benchmarks.errors import BenchmarkFailed
 from benchmarks.figure import Figure, spread
 from benchmarks.models import MANAGER, OUTPUTS, SCENARIO
-from benchmarks.servers import Server, perdure
+from benchmarks.servers import Server, new_session, perdure
+from benchmarks.throughput import rate
 from perdure.api.page import FOLDER
 from perdure.lifecycle import RunStatus
 from perdure.run import Run
@@ -27,6 +29,8 @@ FIRST_PAGE = 1.5  # seconds
 ROWS = 1.0  # seconds
 SEARCH = 200.0  # milliseconds
 IDLE = 10.0  # percent of a core
+MOUNTED = 1.1  # CPU of a step, compared with a server without the page
+CLIENTS = 16
 RUNS = 100_000
 PAGES = 50
 OPTIONS = (
@@ -38,6 +42,13 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+_WITHOUT = """
+from perdure.api import app
+from perdure.cli import main
+app.installed_page = lambda: None
+main()
+"""
 
 # Types into the search, and resolves with the milliseconds until so many runs are found.
 _SEARCH = """async ([type, found]) => {
@@ -59,10 +70,28 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
     """Yield what the page costs; `BenchmarkFailed` without the built files, or without Chromium."""
     if not (FOLDER / "index.html").exists():
         raise BenchmarkFailed("The page isn't built: pip install --editable .")
+    yield _mounted(folder, 3 if quick else 7)
     with _browser() as browser:
         yield from _first_pages(folder, browser, 3 if quick else 7)
         yield from _many_runs(folder, browser, RUNS // 10 if quick else RUNS)
         yield _idle(folder, browser, 5.0 if quick else 20.0)
+
+
+def _mounted(folder: Path, rounds: int) -> Figure:
+    """Measure what the page costs the API while nobody has it open: two servers take turns."""
+    places = [folder / name for name in ("with", "without")]
+    for place in places:
+        place.mkdir()
+    ratios = []
+    with perdure(places[0]) as served, perdure(places[1], program=("-c", _WITHOUT)) as bare:
+        for server, status in ((served, 200), (bare, 404)):
+            if httpx.get(f"{server.url}/ui/").status_code != status:
+                raise BenchmarkFailed(f"{server.url}/ui/ doesn't answer with {status}.")
+        for _ in range(rounds):
+            costs = [rate(server, new_session, CLIENTS)[1] for server in (served, bare)]
+            ratios.append(costs[0] / costs[1])
+    what = "CPU a durable step, compared with a server without the page"
+    return Figure(what, spread(ratios, ".2f"), f"≤ {MOUNTED}", median(ratios) <= MOUNTED)
 
 
 @contextmanager
@@ -113,7 +142,7 @@ def _first_pages(folder: Path, browser: Browser, rounds: int) -> Iterator[Figure
     for what, kilobytes in sent.items():
         name = f"script sent for {what}, nothing kept by the browser"
         yield Figure(name, f"{kilobytes:.1f} kB", f"≤ {MOST_SCRIPT:g} kB", kilobytes <= MOST_SCRIPT)
-    within = sorted(seconds)[len(seconds) // 2] < FIRST_PAGE
+    within = median(seconds) < FIRST_PAGE
     yield Figure(
         "first page, server just begun", f"{spread(seconds, '.2f')} s", f"< {FIRST_PAGE:g} s", within
     )
@@ -158,9 +187,8 @@ def _many_runs(folder: Path, browser: Browser, number: int) -> Iterator[Figure]:
         what = f"rows of a table of {number:,} runs"
         yield Figure(what, f"{seconds:.2f} s", f"< {ROWS:g} s", seconds < ROWS)
         searches = [_search(page, f"rare {at}-", 1) for at in range(10)]
-        middle = sorted(searches)[len(searches) // 2]
         what = f"search for one of {number:,} runs by its name"
-        yield Figure(what, f"{spread(searches, '.0f')} ms", f"< {SEARCH:g} ms", middle < SEARCH)
+        yield Figure(what, f"{spread(searches, '.0f')} ms", f"< {SEARCH:g} ms", median(searches) < SEARCH)
         page.context.close()
 
 

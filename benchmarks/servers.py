@@ -117,10 +117,13 @@ def started(
 
 @contextmanager
 def perdure(
-    folder: Path, store: str | None = None, settings: Mapping[str, str] | None = None
+    folder: Path,
+    store: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "perdure"),
 ) -> Iterator[Server]:
     """Run ``perdure serve`` on the models of the benchmarks; by default on an SQLite store in the folder."""
-    command = ["-m", "perdure", "serve", "benchmarks.models:catalogue", "--port", "0", "--store"]
+    command = [*program, "serve", "benchmarks.models:catalogue", "--port", "0", "--store"]
     url = store or f"sqlite:///{folder.absolute()}/perdure.db"
     given = {"PERDURE_LOG_LEVEL": "WARNING", **(settings or {})}
     with started([*command, url], folder, given) as server:

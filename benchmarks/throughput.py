@@ -12,7 +12,7 @@ from benchmarks.figure import Figure, spread
 from benchmarks.load import Load, answers_a_second
 from benchmarks.servers import Server
 
-__all__ = ["measure"]
+__all__ = ["measure", "rate"]
 
 CLIENTS = (1, 16, 64)
 BUDGETED = (16, 64)
@@ -53,16 +53,16 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
         for _ in range(2 if quick else 5):
             for clients, rates in found.items():
                 before = fsync_rate(folder, SECONDS / 2)
-                durable, cpu = _rate(sqlite, servers.new_session, clients)
+                durable, cpu = rate(sqlite, servers.new_session, clients)
                 after = fsync_rate(folder, SECONDS / 2)
                 rates.fsyncs.append((before + after) / 2)
                 rates.durable.append(durable)
                 rates.cpu.append(cpu)
-                rates.bare.append(_rate(least, bare.new_session, clients)[1])
-                rates.unkept.append(_rate(baseline, servers.new_session, clients)[0])
-                rates.memory.append(_rate(memory, servers.new_session, clients)[0])
+                rates.bare.append(rate(least, bare.new_session, clients)[1])
+                rates.unkept.append(rate(baseline, servers.new_session, clients)[0])
+                rates.memory.append(rate(memory, servers.new_session, clients)[0])
                 if other is not None and clients == PEER_CLIENTS:
-                    rates.peer.append(_rate(other, peer.new_session, clients)[0])
+                    rates.peer.append(rate(other, peer.new_session, clients)[0])
     for clients, rates in found.items():
         name = f"{clients} client" + ("s" if clients > 1 else "")
         compared = f"nothing saved {spread(rates.peer, ',.0f')}" if rates.peer else ""
@@ -89,7 +89,7 @@ def measure(folder: Path, quick: bool) -> Iterator[Figure]:
         yield Figure("  steps/s on memory://", spread(rates.memory, ",.0f"))
 
 
-def _rate(server: Server, new_session: Callable[[Server], str], clients: int) -> tuple[float, float]:
+def rate(server: Server, new_session: Callable[[Server], str], clients: int) -> tuple[float, float]:
     """Let each client step its own session; return the steps a second and the CPU of one in milliseconds."""
     paths = [new_session(server) for _ in range(clients)]
     begun = server.cpu_seconds()
