@@ -63,8 +63,8 @@ compiled: $(VENV)/.ready-dev
 test: lint compiled ## Check everything (LATEST=1: with the newest versions instead of the tested ones)
 	MAKEFLAGS= $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
-bench: $(VENV)/.ready-dev ## Measure, each figure beside its budget (PEERS=1 adds bptk-py and Mesa)
-	$(if $(PEERS),$(PIP_INSTALL) 'bptk-py[server]' mesa)
+bench: $(VENV)/.ready-dev ## Measure, each figure beside its budget (PEERS=1 adds bptk-py, Mesa and pysimlin)
+	$(if $(PEERS),$(PIP_INSTALL) 'bptk-py[server]' mesa pysimlin)
 	$(BIN)/python -m benchmarks
 
 crash: $(VENV)/.ready-dev ## Kill a stepped server KILLS times and compare every number

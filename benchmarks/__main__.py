@@ -24,6 +24,7 @@ from benchmarks import (
     lists,
     machines,
     mesa_models,
+    model_files,
     page,
     peer,
     preemption,
@@ -46,6 +47,7 @@ class Name(StrEnum):
 
     SIMULATION = "simulation"
     ARRAYS = "arrays"
+    FILES = "files"
     AGENTS = "agents"
     MESA = "mesa"
     CPU = "cpu"
@@ -66,6 +68,7 @@ class Name(StrEnum):
 BENCHMARKS: dict[Name, tuple[str, Measure]] = {
     Name.SIMULATION: ("Simulation alone (CPU time)", simulation.measure),
     Name.ARRAYS: ("Models of arrays (CPU time)", arrays.measure),
+    Name.FILES: ("Models from files (CPU time)", model_files.measure),
     Name.AGENTS: ("Agents (CPU time)", agents.measure),
     Name.MESA: ("Models of Mesa (CPU time)", mesa_models.measure),
     Name.CPU: ("A step over HTTP: 15 elements, 2 outputs, SQLite", step_cpu.measure),

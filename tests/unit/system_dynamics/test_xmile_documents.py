@@ -205,6 +205,7 @@ def test_run_specs_may_be_reciprocal_and_of_rk4(tmp_path: Path) -> None:
         (r"two\nlines", "two_lines", "twoLines"),
         ("5% of (all)", '"5% of (all)"', "5%Of(all)"),
         ("Größe", "GRÖSSE", "größe"),
+        ("தமிழ் பெயர்", "தமிழ்_பெயர்", "தமிழ்பெயர்"),
         ("a-b's c", '"a-b\'s c"', "absC"),
     ],
 )

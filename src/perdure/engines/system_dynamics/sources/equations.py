@@ -66,6 +66,21 @@ class Budget:
             raise Refused(f"the equations have more than {self._operations} operations")
 
 
+class _Depth:
+    """How many expressions are within each other while they are written out."""
+
+    def __init__(self) -> None:
+        self._level = 0
+
+    def __enter__(self) -> None:
+        if self._level >= MOST_NESTING:
+            raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
+        self._level += 1
+
+    def __exit__(self, *error: object) -> None:
+        self._level -= 1
+
+
 class _Ordinals:
     """Counts the hidden variables of one cell, so that their names are unique and stay the same."""
 
@@ -108,7 +123,7 @@ class Context:
     time: Expression = field(default_factory=lambda: Operation("time", ()))
     indices: Mapping[str, str] = field(default_factory=dict)
     at_end: bool = False
-    nesting: int = 0
+    depth: _Depth = field(default_factory=_Depth)
     ordinals: _Ordinals = field(default_factory=_Ordinals)
 
     # Values -------------------------------------------------------------------------------------------------
@@ -126,11 +141,12 @@ class Context:
         while isinstance(node, form.Operation) and len(node.operands) == 2:
             pending.append((node.operator, node.operands[1]))
             node = node.operands[0]
-        result = self._deeper()._value(node)
-        while pending:
-            operator, right = pending.pop()
-            self.budget.spend()
-            result = Operation(operator, (result, self._deeper().value(right)))
+        with self.depth:
+            result = self._value(node)
+            while pending:
+                operator, right = pending.pop()
+                self.budget.spend()
+                result = Operation(operator, (result, self.value(right)))
         return result
 
     def values(self, nodes: Sequence[form.Node]) -> tuple[Expression, ...]:
@@ -155,11 +171,6 @@ class Context:
         ):
             return expression
         return self.hidden(what, "converter", lambda _: expression, None)
-
-    def _deeper(self) -> "Context":
-        if self.nesting >= MOST_NESTING:
-            raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
-        return replace(self, nesting=self.nesting + 1)
 
     def _value(self, node: form.Node) -> Expression:
         self.budget.spend()
@@ -251,7 +262,7 @@ class Context:
             raise Refused(f"the value of {symbol.variable.name} at the end isn't known before the run")
         if equation.expression is None or isinstance(equation.expression, form.Number):
             return None
-        ended = replace(context, time=self.time, at_end=True, nesting=self.nesting + 1)
+        ended = replace(context, time=self.time, at_end=True)
         return ended.defined(symbol, cell, equation)
 
     def defined(self, symbol: Symbol, cell: Cell, equation: form.Equation) -> Expression | None:

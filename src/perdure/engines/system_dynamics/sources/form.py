@@ -385,4 +385,5 @@ def canonical(name: str) -> str:
 
     Source: XMILE 1.0, section 3.2.2; Vensim's names follow the same rule.
     """
-    return re.sub("_+", "_", _BLANKS.sub("_", name.strip())).casefold()
+    plain = name.strip().replace('\\"', '"')
+    return re.sub("_+", "_", _BLANKS.sub("_", plain)).casefold()

@@ -114,7 +114,7 @@ def _hidden(name: str, symbol: Symbol, cell: Cell, equation: form.Equation, oute
         budget=outer.budget,
         subscripts=tuple(zip(map(canonical, written), cell, strict=True)),
         itself=Reference(name),
-        nesting=outer.nesting,
+        depth=outer.depth,
     )
     if symbol.variable.kind == "stock":
         initial = Number(0.0) if equation.initial is None else inner.value(equation.initial)

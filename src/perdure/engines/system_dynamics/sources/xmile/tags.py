@@ -82,7 +82,9 @@ class _Handler(ContentHandler):
         if len(self._path) > _MOST_DEPTH:
             raise Refused(f"its tags are nested more than {_MOST_DEPTH} levels deep")
         line = 0 if self._locator is None else self._locator.getLineNumber() or 0
-        tag = Tag(_local(name), line, {_local(key): value for key, value in attrs.items()})
+        # Where a program adds an attribute of its own by the name of a standard one, the standard one counts.
+        given = sorted(attrs.items(), key=lambda item: ":" not in item[0])
+        tag = Tag(_local(name), line, {_local(key): value for key, value in given})
         self._path[-1].tags.append(tag)
         self._path.append(tag)
 

@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     (?P<blank>\s+)
     | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
     | "(?P<quoted>(?:[^"\\]|\\.)*)"
-    | (?P<name>(?:[^\W\d]|[$.])(?:[\w$.]|\\n|(?<=\w)'(?=\w))*)
+    | (?P<name>(?:[^\W\d]|[$.]|[^\x00-\x7f\s])(?:[\w$.]|[^\x00-\x7f\s]|\\n|(?<=\w)'(?=\w))*)
     | (?P<sign><=|>=|<>|!=|==|\*\*|&&|\|\||[-+*/^()\[\],:;=<>~!&|])
     """,
     re.VERBOSE,
@@ -50,7 +50,7 @@ _RESERVED = _WORDS | {"time", "dt", "starttime", "stoptime", "pi", "inf", "nan",
 
 def is_plain(name: str) -> bool:
     """Return whether a name needs no quotes in an equation."""
-    return re.fullmatch(r"[^\W\d]\w*", name) is not None and name.lower() not in _RESERVED
+    return re.fullmatch(r"[^\W\d]\w*", name, re.ASCII) is not None and name.lower() not in _RESERVED
 
 
 def tokens_of(equation: str) -> Iterator[Token]:
