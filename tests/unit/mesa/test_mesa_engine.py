@@ -83,6 +83,18 @@ def test_savepoints_do_not_change_a_run() -> None:
     assert answers(saved=True) == answers(saved=False)
 
 
+def test_an_engine_that_was_stepped_can_be_restored_too() -> None:
+    settings = config("attic:Attic")
+    with begun(settings) as engine:
+        engine.step({})
+        state = decode(encode(engine.snapshot()))
+        expected = [engine.step({}) for _ in range(3)]
+    with begun(settings) as other:
+        for _ in range(2):
+            other.restore(state)
+            assert [other.step({}) for _ in range(3)] == expected
+
+
 def test_events_in_flight_are_restored_with_their_order() -> None:
     settings = config(
         f"{EXAMPLES}.advanced.wolf_sheep.model:WolfSheep",

@@ -50,15 +50,19 @@ class MesaEngine:
         self._answers: State = None
         self._timestep = 1.0
         self._simulator_kind: str | None = None
+        self._start: State = None  # of its generators
+        self._model: Any = None
         self._reset()
 
     def _reset(self) -> None:
-        self._model: Any = None
+        """Drop the model."""
+        if self._model is not None:
+            _ids_of(self._model).pop(self._model, None)
+        self._model = None
         self._simulator: Any = None
         self._begun: dict[str, Any] = {}
         self._steps = 0
         self._events = itertools.count()
-        self._ids: Any = None
 
     @property
     def time(self) -> float:
@@ -98,6 +102,7 @@ class MesaEngine:
         if not (isinstance(made, type) and issubclass(made, mesa.Model)):
             raise Invalid(f"{config['model']} is no class that is derived from mesa.Model.")
         self._simulator_kind = config.get("simulator", "ABMSimulator")
+        self._start = self._class.part.generators.snapshot()
         gc.disable()
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
@@ -164,6 +169,8 @@ class MesaEngine:
         if state is None:
             return
         part = self._loaded.part
+        self._reset()
+        part.generators.restore(self._start)
         former = remembered(cached_functions(mesa_modules()))
         with part.running("when the model was made again"), self._counting():
             self._build(state["begun"])
@@ -194,8 +201,6 @@ class MesaEngine:
     def close(self) -> None:
         """Drop the model."""
         if self._class is not None:
-            if self._model is not None:
-                _ids_of(self._model).pop(self._model, None)
             self._class = None
             self._reset()
             gc.enable()
