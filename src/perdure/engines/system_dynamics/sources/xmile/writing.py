@@ -18,6 +18,7 @@ from perdure.engines.system_dynamics.expression import (
     Lookup,
     Number,
     Operation,
+    Recall,
     Reference,
     Summary,
     as_expression,
@@ -36,6 +37,7 @@ _INFIX = {
     "subtract": "-",
     "multiply": "*",
     "divide": "/",
+    "quotient": "/",
     "modulo": " MOD ",
     "power": "^",
     "less": " < ",
@@ -83,6 +85,11 @@ _WRITTEN: Mapping[str, Callable[..., str]] = {
     "position_of": lambda k, *values: f"RANK({', '.join(values)}, {k})",
     "xidz": lambda x, y, other: f"(IF ABS({y}) < 1e-6 THEN {other} ELSE {x}/{y})",
     "remainder": lambda x, unit: f"({x} - QUANTUM({x}, {unit}))",
+    "interval": lambda start, width: f"(IF {_within(start, width)} THEN 1 ELSE 0)",
+    "intervals": lambda start, repeat, width, end: (
+        f"(IF (TIME + DT/2 > {start}) AND (TIME - DT/2 < {end}) AND (({repeat} <= {width}) OR "
+        f"(((TIME + DT/2 - {start}) MOD {repeat}) < MAX({width}, DT))) THEN 1 ELSE 0)"
+    ),
     "smooth": lambda x, time, initial: f"SMTH1({x}, {time}, {initial})",
     # The standard's initial value is that of the trend, ours that of the average.
     "trend": lambda x, time, initial: f"TREND({x}, {time}, ({x}/{initial} - 1)/{time})",
@@ -233,6 +240,11 @@ class _Writer:
                 return _quoted(node.name.removeprefix(RESERVED))
             case Reference(name):
                 return _quoted(name.removeprefix(RESERVED))
+            case Recall(memory) if memory.kind == "pipeline":
+                delayed, time, initial = map(self._text, (*memory.inputs, *memory.initials))
+                return f"DELAY({delayed}, MAX({time}, DT), {initial})"
+            case Recall(memory) if memory.kind == "held":
+                return f"PREVIOUS({self._text(memory.inputs[0])}, {self._text(memory.initials[0])})"
         raise Refused(f"XMILE has nothing that says {type(node).__name__.lower()}")
 
     def _call(self, node: Operation | Lookup, operands: Sequence[str]) -> str:
@@ -268,6 +280,14 @@ class _Writer:
         name = f"curve {len(self.tables) + 1}"
         self.tables[name] = points
         return name
+
+
+def _within(start: str, width: str) -> str:
+    """Return the condition that the middle of the step is within `width` after `start`."""
+    begun = f"(TIME + DT/2 > {start})"
+    if width == "INF":
+        return begun
+    return f"{begun} AND (TIME + DT/2 < {start} + (IF {width} > 0 THEN {width} ELSE DT))"
 
 
 def _flows(net: Expression) -> tuple[list[str] | None, list[str]]:
