@@ -222,14 +222,34 @@ def leaky(folder: Path) -> Model:
     return belt(folder, options, out="out,lost,units", more=leaks, dt=0.5, stop=7)
 
 
+def many(folder: Path) -> Model:
+    """Return a conveyor for each of many cells, which are alike but for their numbers."""
+    cells = '<dimensions><dim name="R"/></dimensions>'
+    options = "<conveyor><len>2+R MOD 3</len><capacity>90</capacity></conveyor>"
+    return model_of(
+        folder,
+        stock("belt", "R", into="in", out="out,lost", more=cells + options)
+        + flow("in", "5 + SMTH3(TIME, R) + PREVIOUS(belt, 1)/100", cells)
+        + flow("out", "", cells)
+        + flow("lost", "0.1", f"{cells}<leak/>")
+        + stock("rest", "R", into="out", out="gone", more=f"{cells}<non_negative/>")
+        + flow("gone", "rest*0.5 + EXP(R/20)", cells)
+        + aux("all", "SUM(belt[*]) + SUM(rest)"),
+        before='<dimensions><dim name="R" size="40"/></dimensions>',
+        stop=6,
+        dt=0.5,
+    )
+
+
 @pytest.mark.parametrize(
     "made",
     [
         leaky,
+        many,
         lambda folder: model_of(folder, QUEUE.format(options="", limits="<capacity>5</capacity>"), stop=7),
         lambda folder: model_of(folder, OVEN, stop=12),
     ],
-    ids=["conveyor", "queue", "oven"],
+    ids=["conveyor", "conveyors of an array", "queue", "oven"],
 )
 def test_a_structure_goes_on_with_the_same_bits_from_every_step(
     tmp_path: Path, made: Callable[[Path], Model]

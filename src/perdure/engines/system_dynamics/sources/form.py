@@ -158,8 +158,6 @@ class Dimension:
     elements
         The names of its elements in order. A subrange has elements of the dimension it belongs to; the
         dimension with the most elements is the whole.
-    indexed
-        Whether the elements are only numbers from 1, as in XMILE's dimensions with a size.
     mappings
         Pairs of the name of another dimension and its elements that correspond to `elements` in order.
     aliases
@@ -168,7 +166,6 @@ class Dimension:
 
     name: str
     elements: tuple[str, ...]
-    indexed: bool = False
     mappings: tuple[tuple[str, tuple[str, ...]], ...] = ()
     aliases: tuple[str, ...] = ()
     line: int = 0
@@ -285,8 +282,6 @@ class Variable:
         Of a flow: whether it leaks from a conveyor, or takes what does not fit in where it should go.
     multiplier
         Of a flow: what its value is multiplied by where it enters a stock.
-    input
-        Whether a module connection gives its value.
     """
 
     name: str
@@ -300,7 +295,6 @@ class Variable:
     leak: Leak | None = None
     overflow: bool = False
     multiplier: Node | None = None
-    input: bool = False
     units: str = ""
     documentation: str = ""
     line: int = 0

@@ -134,7 +134,7 @@ class _Reader:
                     self.problems.add(tag.line, name, "the dimension has neither elements nor a size")
                     continue
                 elements = names or tuple(str(i) for i in range(1, int(size) + 1))
-                yield form.Dimension(name, elements, indexed=not names, line=tag.line)
+                yield form.Dimension(name, elements, line=tag.line)
 
     # Models and macros --------------------------------------------------------------------------------------
 
@@ -216,7 +216,6 @@ class _Reader:
             leak=self._leak(tag, name),
             overflow=tag.first("overflow") is not None,
             multiplier=self._equation(tag, "multiplier", name) if kind == "flow" else None,
-            input=(tag.get("access") or "").lower() == "input",
             units="" if units is None else units.text.strip() or units.content("eqn") or "",
             documentation=tag.content("doc") or "",
             line=tag.line,
