@@ -27,7 +27,7 @@ def model_of(tmp_path: Path, variables: str, *, before: str = "", stop: str = "5
     """Return the model of the frame of the vectors with these variables."""
     path = tmp_path / "model.xmile"
     path.write_text(VECTORS["frame"] % (stop, "", dt, before, variables))
-    return Model.from_xmile(path)
+    return Model.from_xmile(path, naming="bptk")
 
 
 def values_of(tmp_path: Path, equation: str) -> list[float]:
@@ -66,3 +66,41 @@ def test_an_equation_has_the_right_values(tmp_path: Path, vector: dict[str, Any]
     assert answers == pytest.approx(numbers, rel=1e-9, abs=6e-7, nan_ok=True)
     whole = [n for n, number in enumerate(numbers) if math.isfinite(number) and number == round(number)]
     assert [answers[n] for n in whole] == pytest.approx([numbers[n] for n in whole], rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("equation", "value"),
+    [
+        ("2^3^2", 512.0),
+        ("2^-1^2", 0.5),
+        ("-3^2", -9.0),
+        ("2^3*2", 16.0),
+        ("(2^3)^2", 64.0),
+        ("NOT 2 = 3", 0.0),
+        ("NOT (2 = 3)", 1.0),
+        ("NOT 0 = 1", 1.0),
+        ("NOT 0 AND 0", 0.0),
+        ("1 - NOT 0 * 3", -2.0),
+        ("8/4/2", 1.0),
+    ],
+)
+def test_operators_bind_as_xmile_says(tmp_path: Path, equation: str, value: float) -> None:
+    assert values_of(tmp_path, equation) == [value] * 5
+
+
+@pytest.mark.parametrize(
+    ("naming", "equation", "values"),
+    [
+        ("file", "PULSE(10, 2)", [0.0, 10.0, 0.0, 0.0, 0.0]),
+        ("file", "PULSE(10, 2, 0)", [0.0, 10.0, 0.0, 0.0, 0.0]),
+        ("file", "PULSE(10, 2, 2)", [0.0, 10.0, 0.0, 10.0, 0.0]),
+        ("bptk", "PULSE(10, 2)", [0.0, 10.0, 10.0, 10.0, 10.0]),
+        ("bptk", "PULSE(10, 2, 2)", [0.0, 10.0, 0.0, 10.0, 0.0]),
+    ],
+)
+def test_a_pulse_without_interval_fires_once_but_for_bptk(
+    tmp_path: Path, naming: Any, equation: str, values: list[float]
+) -> None:
+    model_of(tmp_path, f'<aux name="y"><eqn>{equation}</eqn></aux>')
+    model = Model.from_xmile(tmp_path / "model.xmile", naming=naming)
+    assert simulate(model, {"outputs": ["y"]})[1]["y"] == values

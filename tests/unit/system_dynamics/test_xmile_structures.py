@@ -294,3 +294,19 @@ def test_material_is_neither_lost_nor_made(tmp_path: Path) -> None:
 def test_an_aux_of_a_structure_keeps_its_own_numbers(tmp_path: Path) -> None:
     model = belt(tmp_path, "><len>wait</len>", more=aux("wait", "2"), stop=3)
     assert "wait" in model.overridable
+
+
+@pytest.mark.parametrize("out", ["f,h", "h,f"])
+def test_outflows_that_read_each_other_take_no_more_than_there_is(tmp_path: Path, out: str) -> None:
+    """The flow that is read comes first, in either order of priority."""
+    model = model_of(
+        tmp_path,
+        stock("A", "5", out=out, more="<non_negative/>")
+        + stock("B", "0", into="f,h")
+        + aux("twice", "h*2")
+        + flow("f", "twice")
+        + flow("h", "3"),
+    )
+    columns = columns_of(model, ["A", "B", "f", "h"])
+    assert [columns[name][:3] for name in ("A", "B")] == [[5.0, 0.0, 0.0], [0.0, 5.0, 5.0]]
+    assert (columns["h"][0], columns["f"][0]) == (3.0, 2.0)

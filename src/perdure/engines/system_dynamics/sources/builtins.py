@@ -12,7 +12,7 @@ from perdure.engines.system_dynamics.sources.averages import delay_of, forecast_
 from perdure.engines.system_dynamics.sources.equations import Builtin, Context, Functions
 from perdure.engines.system_dynamics.sources.problems import Refused
 
-__all__ = ["XMILE"]
+__all__ = ["XMILE", "XMILE_OF_BPTK"]
 
 Nodes = tuple[form.Node, ...]
 Make = Callable[[Context, Nodes], Expression]
@@ -49,6 +49,10 @@ def _normal(c: Context, a: Nodes) -> Expression:
     return Operation("min", (drawn, rest[2])) if len(rest) > 2 else drawn
 
 
+def _normal_share(c: Context, a: Nodes) -> Expression:
+    return Operation("normalcdf", (*c.values(a), *(_ZERO, _ONE)[len(a) - 2 :]))
+
+
 # Time -------------------------------------------------------------------------------------------------------
 
 
@@ -66,10 +70,18 @@ def _ramp(c: Context, a: Nodes) -> Expression:
 
 def _pulse(c: Context, a: Nodes) -> Expression:
     volume, *rest = c.values(a)
-    if len(rest) == 2:
-        return Operation("pulse", (volume, *rest))
-    rate = volume / _DT
-    return Operation("if", (Operation("reached", (c.time, rest[0], _DT)), rate, _ZERO)) if rest else rate
+    if not rest:
+        return volume / _DT
+    interval = rest[1] if len(rest) == 2 else _ZERO
+    return Operation("pulse", (volume, rest[0], interval))
+
+
+def _lasting_pulse(c: Context, a: Nodes) -> Expression:
+    """A pulse as BPTK-Py 3.2.0 has it: without an interval, one in each step from the first on."""
+    if len(a) != 2:
+        return _pulse(c, a)
+    volume, first = c.values(a)
+    return Operation("if", (Operation("reached", (c.time, first, _DT)), volume / _DT, _ZERO))
 
 
 def _counter(c: Context, a: Nodes) -> Expression:
@@ -257,8 +269,8 @@ XMILE: Functions = {
     "log10": Builtin(1, 1, _plain("log10")),
     "mod": Builtin(2, 2, _plain("modulo")),
     "modulo": Builtin(2, 2, _plain("modulo")),
-    "normalcdf": Builtin(2, 4, lambda c, a: Operation("normalcdf", (*c.values(a), *(_ZERO, _ONE)[len(a) - 2
-    :]))), "percent": Builtin(1, 1, lambda c, a: c.value(a[0]) * 100.0),
+    "normalcdf": Builtin(2, 4, _normal_share),
+    "percent": Builtin(1, 1, lambda c, a: c.value(a[0]) * 100.0),
     "permutations": Builtin(2, 2, _plain("permutations")),
     "quantum": Builtin(2, 2, _plain("quantum")),
     "rootn": Builtin(2, 2, _plain("root")),
@@ -334,3 +346,6 @@ XMILE: Functions = {
     "triangular": _drawn("triangular", 3),
 }  # fmt: skip
 """The functions of XMILE by canonical name."""
+
+XMILE_OF_BPTK: Functions = {**XMILE, "pulse": Builtin(1, 3, _lasting_pulse)}
+"""The functions of XMILE as BPTK-Py 3.2.0 reads them, for models that have its names."""

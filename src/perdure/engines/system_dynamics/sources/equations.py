@@ -4,6 +4,7 @@ What a name and a subscript mean is decided here. A function of the table of bui
 cell, so that it can read its arguments as numbers or as lists, and can make hidden variables.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -220,11 +221,19 @@ class Context:
         assert place is not None
         return place
 
-    def _bound(self, dimension: str) -> str | None:
-        """Return the element of a dimension that the cell, or the array function, is at."""
+    def _bound(self, dimension: str, occurrence: int = 1, occurrences: int = 1) -> str | None:
+        """Return the element of a dimension that the cell, or the array function, is at.
+
+        A reference may have a dimension several times, as ``m[D,D]`` has: its n-th occurrence is the n-th of
+        the cell. If the cell has it once, all occurrences are that one.
+        """
         key = canonical(dimension)
-        if key in self.indices:
-            return self.indices[key]
+        if (index := _index_key(key, occurrence)) in self.indices:
+            return self.indices[index]
+        if occurrences > 1:
+            own = self._elements_of(key)
+            if len(own) > 1:
+                return own[occurrence - 1] if occurrence <= len(own) else None
         for name, element in self.subscripts:
             if name == key:
                 return element
@@ -279,18 +288,24 @@ class Context:
         """Return the cell of a variable that a reference means."""
         dimensions = symbol.dimensions
         if not subscripts:
-            return tuple(self._same(symbol, i) for i in range(len(dimensions)))
+            return tuple(self._same(symbol, i, n, of) for i, (n, of) in enumerate(_occurrences(dimensions)))
         if len(subscripts) != len(dimensions):
             raise Refused(
                 f"{symbol.variable.name} has {len(dimensions)} subscripts, not {len(subscripts)}"
                 if dimensions
                 else f"{symbol.variable.name} has no subscripts"
             )
-        seen: dict[str, int] = {}
         axes: list[str | Expression] = []
-        for dimension, subscript in zip(dimensions, subscripts, strict=True):
-            seen[dimension] = seen.get(dimension, 0) + 1
-            axes.append(self._element(dimension, subscript, seen[dimension]))
+        items = _occurrences(
+            [canonical(each.name) if isinstance(each, form.Item) else "" for each in subscripts]
+        )
+        for dimension, subscript, (n, of), item in zip(
+            dimensions, subscripts, _occurrences(dimensions), items, strict=True
+        ):
+            if isinstance(subscript, form.Item):
+                axes.append(self._item(dimension, subscript.name, *item))
+            else:
+                axes.append(self._element(dimension, subscript, n, of))
         computed = [i for i, axis in enumerate(axes) if isinstance(axis, Expression)]
         if not computed:
             return tuple(axis for axis in axes if isinstance(axis, str))
@@ -317,15 +332,33 @@ class Context:
         )
         return _Chosen(position + 1.0, tuple(every))
 
-    def _same(self, symbol: Symbol, i: int) -> str:
+    def _same(self, symbol: Symbol, i: int, occurrence: int, occurrences: int) -> str:
         """Return the element of the cell's own subscripts that an unsubscripted reference means."""
         dimension = symbol.dimensions[i]
-        element = self._bound(dimension)
+        element = self._own(dimension, occurrence, occurrences)
         if element is None and len(self.subscripts) == len(symbol.dimensions):
             element = self._by_position(self.subscripts[i], dimension)
         if element is None:
             raise Refused(f"{symbol.variable.name} is an array; give it subscripts, or an array function")
         return element
+
+    def _own(self, dimension: str, occurrence: int, occurrences: int) -> str | None:
+        """Return the element of a dimension of an array without subscripts; None if the cell has none.
+
+        The diagonal of an array is not meant by its name alone.
+        """
+        bound = occurrence == 1 or _index_key(dimension, occurrence) in self.indices
+        if not bound and len(self._elements_of(dimension)) < occurrence:
+            return None
+        return self._bound(dimension, occurrence, occurrences)
+
+    def _elements_of(self, dimension: str) -> list[str]:
+        """Return the elements of a dimension that the cell has, in order."""
+        return [
+            element
+            for name, element in self.subscripts
+            if name in self.dimensions and self.dimensions.place(dimension, element) is not None
+        ]
 
     def _by_position(self, subscript: tuple[str, str], dimension: str) -> str | None:
         name, element = subscript
@@ -333,18 +366,18 @@ class Context:
         elements = self.dimensions.elements(dimension)
         return elements[place] if place is not None and place < len(elements) else None
 
-    def _element(self, dimension: str, subscript: form.Subscript, occurrence: int) -> str | Expression:
-        """Return the element, or the position that is computed, which a subscript means."""
+    def _element(
+        self, dimension: str, subscript: form.Subscript, occurrence: int, occurrences: int
+    ) -> str | Expression:
+        """Return the element, or the position that is computed, which a subscript without a name means."""
         match subscript:
-            case form.Item(name):
-                return self._item(dimension, name)
             case form.Computed(node):
                 return self.value(node)
             case form.Whole(None):
                 key = f"* {dimension} {occurrence}"
                 if key in self.indices:
                     return self.indices[key]
-                bound = self._bound(dimension)
+                bound = self._bound(dimension, occurrence, occurrences)
                 if bound is not None:
                     return bound
             case form.Whole(name):
@@ -361,13 +394,13 @@ class Context:
                     return self.indices[key]
         raise Refused("a whole dimension stands where one element is needed; use an array function")
 
-    def _item(self, dimension: str, name: str) -> str | Expression:
+    def _item(self, dimension: str, name: str, occurrence: int, occurrences: int) -> str | Expression:
         element = self.dimensions.element(dimension, name)
         key = canonical(name)
         if element is not None and (key not in self.dimensions or key == element):
             return element
         if key in self.dimensions:
-            bound = self._bound(name)
+            bound = self._bound(name, occurrence, occurrences)
             if bound is None:
                 raise Refused(f"the dimension {name!r} has no index here")
             found = self.dimensions.corresponding(name, bound, dimension)
@@ -434,23 +467,21 @@ class Context:
         if symbol is None:
             return
         if not node.subscripts:
-            for dimension in symbol.dimensions:
-                if not of_cell or self._bound(dimension) is None:
-                    axes.setdefault(dimension, self.dimensions.elements(dimension))
+            for dimension, (n, of) in zip(symbol.dimensions, _occurrences(symbol.dimensions), strict=True):
+                if not of_cell or self._own(dimension, n, of) is None:
+                    axes.setdefault(_index_key(dimension, n), self.dimensions.elements(dimension))
             return
-        seen: dict[str, int] = {}
-        for dimension, subscript in zip(symbol.dimensions, node.subscripts, strict=False):
-            seen[dimension] = seen.get(dimension, 0) + 1
+        for dimension, subscript, (n, _) in zip(
+            symbol.dimensions, node.subscripts, _occurrences(symbol.dimensions), strict=False
+        ):
             match subscript:
                 case form.Whole(None):
-                    axes.setdefault(f"* {dimension} {seen[dimension]}", self.dimensions.elements(dimension))
+                    axes.setdefault(f"* {dimension} {n}", self.dimensions.elements(dimension))
                 case form.Whole(name):
                     assert name is not None
                     axes.setdefault(f"! {canonical(name)}", self.dimensions.elements(name))
                 case form.Between(first, last):
-                    axes.setdefault(
-                        f"{first}:{last} {dimension} {seen[dimension]}", self._range(dimension, first, last)
-                    )
+                    axes.setdefault(f"{first}:{last} {dimension} {n}", self._range(dimension, first, last))
                 case form.Computed(inner):
                     self._open(inner, axes, of_cell)
                 case form.Item():
@@ -462,7 +493,10 @@ class Context:
         for name, place in zip((first, last), places, strict=True):
             if place is None:
                 raise Refused(f"{name!r} is no element of the dimension {dimension!r}")
-        return self.dimensions.elements(dimension)[places[0] : (places[1] or 0) + 1]
+        elements = self.dimensions.elements(dimension)[places[0] : (places[1] or 0) + 1]
+        if not elements:
+            raise Refused(f"the range {first}:{last} is empty: {last!r} comes before {first!r}")
+        return elements
 
     # Functions ----------------------------------------------------------------------------------------------
 
@@ -532,6 +566,22 @@ ARRAY_FUNCTIONS = frozenset(
     }
 )
 """The functions whose arguments keep their open subscripts to themselves."""
+
+
+def _occurrences(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Return for each name the how many-eth of its kind it is, from 1, and how many there are."""
+    counts = Counter(names)
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append((seen[name], counts[name]))
+    return found
+
+
+def _index_key(dimension: str, occurrence: int) -> str:
+    """Return the key of `Context.indices` for an occurrence of a dimension in an array."""
+    return dimension if occurrence == 1 else f"{dimension} {occurrence}"
 
 
 def _arity(builtin: Builtin) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.sources.building import build
-from perdure.engines.system_dynamics.sources.builtins import XMILE
+from perdure.engines.system_dynamics.sources.builtins import XMILE, XMILE_OF_BPTK
 from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
 from perdure.engines.system_dynamics.sources.limits import MOST_BYTES
@@ -73,6 +73,8 @@ def load_into(
         problems.add(0, "", str(refused))
         problems.check(path.name)
         raise
+    if naming == "bptk" and functions is XMILE:
+        functions = XMILE_OF_BPTK
     times = build(form, model, functions, problems, NAMINGS[naming])
     problems.check(path.name)
     return form, times

@@ -18,7 +18,8 @@ def limit_outflows(symbols: Iterable[Symbol]) -> None:
     """Limit the outflows of non-negative stocks.
 
     A flow out of several stocks takes what its equation says, since it is no material that only one of them
-    holds; such a stock just stays at zero. An inflow that itself depends on the outflow doesn't count.
+    holds; such a stock just stays at zero. An inflow that itself depends on the outflow doesn't count. An
+    outflow that another one reads takes its part before that one, whatever their priority.
     """
     symbols = list(symbols)
     sources: dict[int, list[Symbol]] = {}
@@ -36,15 +37,24 @@ def limit_outflows(symbols: Iterable[Symbol]) -> None:
         ):
             continue
         entering = [flow for name in symbol.variable.inflows if (flow := symbol.scope.find(name)) is not None]
-        before: list[Symbol] = []
-        for name in symbol.variable.outflows:
-            flow = symbol.scope.find(name)
-            if flow is None or len(sources[id(flow)]) > 1 or flow.dimensions != symbol.dimensions:
-                continue
-            counted = [each for each in entering if reads.may_read(flow, each)]
-            earlier = [each for each in before if reads.may_read(flow, each)]
-            _limit(symbol, flow, counted, earlier)
-            before.append(flow)
+        leaving = [
+            flow
+            for name in symbol.variable.outflows
+            if (flow := symbol.scope.find(name)) is not None
+            and len(sources[id(flow)]) == 1
+            and flow.dimensions == symbol.dimensions
+        ]
+        counted: list[list[Symbol]] = []
+        before: list[list[Symbol]] = [[] for _ in leaving]
+        for i, flow in enumerate(leaving):
+            counted.append([each for each in entering if reads.may_read(flow, each)])
+            for j, earlier in enumerate(leaving[:i]):
+                if reads.may_read(flow, earlier):
+                    before[i].append(earlier)
+                else:
+                    before[j].append(flow)
+        for flow, entered, left in zip(leaving, counted, before, strict=True):
+            _limit(symbol, flow, entered, left)
 
 
 def _limit(stock: Symbol, flow: Symbol, entering: list[Symbol], earlier: list[Symbol]) -> None:

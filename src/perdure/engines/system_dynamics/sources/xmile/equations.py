@@ -1,10 +1,8 @@
 """Equations: XMILE's expressions as those of a form, read by precedence (Pratt 1973).
 
-Source: XMILE 1.0, section 3.3. From loose to tight: ``IF``, ``OR``, ``AND``, ``NOT``, comparisons, ``+`` and
-``-``,
-``*``, ``/`` and ``MOD``, signs, ``^``. Operators of one level lean to the left, so that 2^3^2 is 64; the
-sign of
--3^2 comes after the power.
+Source: XMILE 1.0, section 3.3.1. From loose to tight: ``IF``, ``OR``, ``AND``, equality, other comparisons,
+``+`` and ``-``, ``*``, ``/`` and ``MOD``, signs and ``NOT``, ``^``. Powers and signs go from right to left,
+all others from left to right: 2^3^2 is 512, -3^2 is -9 and ``NOT a = b`` is ``(NOT a) = b``.
 """
 
 import math
@@ -45,7 +43,7 @@ _INFIX = {
 }
 """Operators with how tightly they bind and their name in a form."""
 
-_NOT, _SIGN = 30, 80
+_SIGN = 80
 
 
 def equation_of(text: str) -> Node | None:
@@ -84,8 +82,10 @@ class _Parser:
         return self._tokens[self._at]
 
     def _take(self) -> Token:
+        """Take the next token; the end stays, so that there is always a next one."""
         token = self._tokens[self._at]
-        self._at += 1
+        if token.kind != "end":
+            self._at += 1
         return token
 
     def _has(self, sign: str) -> bool:
@@ -108,8 +108,10 @@ class _Parser:
             raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
         left = self._operand()
         while self._next.kind == "sign" and (infix := _INFIX.get(self._next.text)) and infix[0] > tightness:
-            self._take()
-            left = Operation(infix[1], (left, self._expression(infix[0])))
+            sign = self._take().text
+            # A power takes all further powers on its right.
+            right = self._expression(infix[0] - 1 if sign == "^" else infix[0])
+            left = Operation(infix[1], (left, right))
         self._depth -= 1
         return left
 
@@ -133,7 +135,7 @@ class _Parser:
             case "+":
                 return self._expression(_SIGN)
             case "not":
-                return Operation("not", (self._expression(_NOT),))
+                return Operation("not", (self._expression(_SIGN),))
             case "if":
                 condition = self._expression(0)
                 self._need("then")
@@ -171,7 +173,7 @@ class _Parser:
         return tuple(arguments)
 
     def _subscript(self) -> Subscript:
-        following = self._tokens[self._at + 1]
+        following = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
         if self._next == ("sign", "*") and following.text in ("]", ",", ":"):
             self._take()
             if self._has(":"):

@@ -1,0 +1,89 @@
+"""Arrays of XMILE files that have one dimension twice, and ranges of subscripts."""
+
+from pathlib import Path
+
+import pytest
+from tests.support.xmile_models import columns_of, model_of
+
+from perdure.errors import UnservableModel
+
+DIMENSIONS = (
+    '<dimensions><dim name="D"><elem name="a"/><elem name="b"/></dim>'
+    '<dim name="E"><elem name="p"/><elem name="q"/><elem name="r"/></dim></dimensions>'
+)
+SQUARE = '<dim name="D"/><dim name="D"/>'
+X = (
+    f'<aux name="x"><dimensions>{SQUARE}</dimensions>'
+    '<element subscript="a,a"><eqn>1</eqn></element><element subscript="a,b"><eqn>2</eqn></element>'
+    '<element subscript="b,a"><eqn>3</eqn></element><element subscript="b,b"><eqn>4</eqn></element></aux>'
+)
+LINE = (
+    '<aux name="e"><dimensions><dim name="E"/></dimensions>'
+    '<element subscript="p"><eqn>1</eqn></element><element subscript="q"><eqn>2</eqn></element>'
+    '<element subscript="r"><eqn>3</eqn></element></aux>'
+)
+CELLS = ("a,a", "a,b", "b,a", "b,b")
+
+
+def values(tmp_path: Path, equation: str, dimensions: str = "") -> list[float]:
+    """Return the first value of each cell of an equation of the arrays `x` and `e`."""
+    within = f"<dimensions>{dimensions}</dimensions>" if dimensions else ""
+    model = model_of(
+        tmp_path, f'{X}{LINE}<aux name="y">{within}<eqn>{equation}</eqn></aux>', before=DIMENSIONS
+    )
+    cells = {"": ("y",), SQUARE: tuple(f"y[{cell}]" for cell in CELLS)}.get(dimensions, ("y[a]", "y[b]"))
+    return [column[0] for column in columns_of(model, cells).values()]
+
+
+@pytest.mark.parametrize("equation", ["x*10", "x[D,D]*10", "MAX(x, 0)*10", "x[*,*]*10"])
+def test_each_occurrence_of_a_dimension_is_one_of_the_cell(tmp_path: Path, equation: str) -> None:
+    assert values(tmp_path, equation, SQUARE) == [10.0, 20.0, 30.0, 40.0]
+
+
+@pytest.mark.parametrize(
+    ("equation", "expected"),
+    [
+        ("SUM(x)", 10.0),
+        ("SUM(x[*,*])", 10.0),
+        ("PROD(x)", 24.0),
+        ("MEAN(x)", 2.5),
+        ("SIZE(x)", 4.0),
+        ("MAX(x)", 4.0),
+        ("RANK(x, 1)", 1.0),
+        ("SUM(x*x)", 30.0),
+        ("SUM(x*x[*,*])", 100.0),
+        ("INTERPOLATE(x, 0.5, 0.5)", 2.5),
+    ],
+)
+def test_an_array_function_goes_through_all_cells(tmp_path: Path, equation: str, expected: float) -> None:
+    assert values(tmp_path, equation) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("equation", "expected"),
+    [("SUM(x[D,*])", [3.0, 7.0]), ("SUM(x[*,D])", [4.0, 6.0]), ("x[D,D]", [1.0, 4.0])],
+)
+def test_a_cell_of_one_dimension_reads_rows_columns_and_the_diagonal(
+    tmp_path: Path, equation: str, expected: list[float]
+) -> None:
+    assert values(tmp_path, equation, '<dim name="D"/>') == expected
+
+
+def test_the_diagonal_is_not_meant_by_the_name_of_an_array(tmp_path: Path) -> None:
+    with pytest.raises(UnservableModel, match="y: x is an array; give it subscripts"):
+        values(tmp_path, "x", '<dim name="D"/>')
+
+
+@pytest.mark.parametrize("function", ["SUM", "PROD", "MIN", "MAX", "MEAN", "SIZE", "STDDEV"])
+def test_a_range_that_ends_before_it_begins_is_refused(tmp_path: Path, function: str) -> None:
+    assert values(tmp_path, "SUM(e[q:r])") == [5.0]
+    with pytest.raises(UnservableModel, match=r"y: the range r:p is empty: 'p' comes before 'r'"):
+        values(tmp_path, f"{function}(e[r:p])")
+
+
+@pytest.mark.parametrize(
+    "equation", ["e[", "e[*", "e[*:", "e[p:", "e[p", "e[p,", "SUM(", "SUM(e,", "-", "1+"]
+)
+def test_an_equation_that_breaks_off_is_refused(tmp_path: Path, equation: str) -> None:
+    with pytest.raises(UnservableModel, match="y: "):
+        values(tmp_path, equation)
