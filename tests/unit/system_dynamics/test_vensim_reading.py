@@ -497,3 +497,20 @@ def test_data_that_are_nowhere_are_a_problem(tmp_path):
         of_data(tmp_path, data=[tmp_path / "run.csv"])
     with pytest.raises(UnservableModel, match=r"missing\.tab can't be read"):
         of_data(tmp_path, data=[tmp_path / "missing.tab"])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = 1 ~~|\nX = 2 ~~|", "line 3: x: there is already an equation of x"),
+        ("D: a, b ~~|\nx[D] = 1 ~~|\nx[D] = 2 ~~|", r"x: there is already an equation of x\[D\]"),
+        ("D: a, b ~~|\nx[D] = 1, 2 ~~|\nx[a] = 2 ~~|", r"x: there is already an equation of x\[a\]"),
+        ("x = FOO(BAZ(1)) + BAR(2) ~~|", "BAZ isn't supported; FOO isn't supported; BAR isn't supported"),
+        ("x = zz + 1/yy ~~|", "there is no variable 'yy'.*there is no variable 'zz'"),
+    ],
+)
+def test_a_variable_that_is_defined_twice_and_all_unknown_names_are_problems(tmp_path, text, reason):
+    path = tmp_path / "m.mdl"
+    path.write_text(f"{{UTF-8}}\n{text}\n{CONTROL}")
+    with pytest.raises(UnservableModel, match=reason):
+        Model.from_vensim(path)

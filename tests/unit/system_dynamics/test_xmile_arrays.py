@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from tests.support.xmile_models import columns_of, model_of
 
-from perdure.errors import UnservableModel
+from perdure.engines.system_dynamics import SystemDynamicsEngine
+from perdure.errors import InvalidOverride, UnservableModel
 
 DIMENSIONS = (
     '<dimensions><dim name="D"><elem name="a"/><elem name="b"/></dim>'
@@ -87,3 +88,13 @@ def test_a_range_that_ends_before_it_begins_is_refused(tmp_path: Path, function:
 def test_an_equation_that_breaks_off_is_refused(tmp_path: Path, equation: str) -> None:
     with pytest.raises(UnservableModel, match="y: "):
         values(tmp_path, equation)
+
+
+def test_a_constant_that_is_an_array_names_its_cells(tmp_path: Path) -> None:
+    model = model_of(tmp_path, X + LINE, before=DIMENSIONS)
+    engine = SystemDynamicsEngine(model)
+    with pytest.raises(InvalidOverride, match=r"it is an array; set its cells, e\[p\], e\[q\], e\[r\]"):
+        engine.initialize({"outputs": ["e[p]"], "constants": {"e": 2.0}})
+    engine.initialize({"outputs": ["e[p]"]})
+    with pytest.raises(InvalidOverride, match=r"set its cells, x\[a,a\], x\[a,b\], x\[b,a\] …"):
+        engine.step({"constants": {"x": 2.0}})

@@ -7,6 +7,7 @@ import pytest
 from tests.support.xmile_models import aux, columns_of, flow, model_of, stock
 
 from perdure.engines.system_dynamics import Model, simulate
+from perdure.engines.system_dynamics.sources.xmile.tags import parse
 from perdure.errors import CircularDefinition, InvalidScenario, MissingEquation, UnservableModel
 
 DIMENSIONS = """<dimensions><dim name="R"><elem name="n"/><elem name="s"/></dim><dim name="K" size="2"/>
@@ -317,3 +318,44 @@ def test_the_identity_is_that_of_the_same_model_in_python(tmp_path: Path) -> Non
     assert read.fingerprint() == made.fingerprint()
     assert read.fingerprint() != model_of(tmp_path, variables.replace("0.1", "0.2")).fingerprint()
     assert json.dumps(simulate(read, {})) == json.dumps(simulate(made, {}))
+
+
+def test_modules_that_hold_each_other_are_refused_at_the_first_limit(tmp_path: Path) -> None:
+    """Without a limit of all modules together there would be 2^100 of them."""
+    held = '<module name="A"/><module name="B"/>'
+    after = "".join(f'<model name="{name}"><variables>{held}</variables></model>' for name in ("A", "B"))
+    with pytest.raises(UnservableModel, match="more than 20000 variables and modules") as refused:
+        model_of(tmp_path, '<module name="A"/>', after=after)
+    limits = [each for each in refused.value.values["found"] if "20000" in each[2]]
+    assert len(limits) == 1
+
+
+def test_the_operations_of_all_equations_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.engines.system_dynamics.sources.building.MOST_OPERATIONS", 1000)
+    variables = array("x", "B", "<eqn>1</eqn>") + array("y", "B", "<eqn>SUM(x[*]) * B</eqn>") + aux("z", "y")
+    with pytest.raises(UnservableModel, match="more than 1000 operations") as refused:
+        model_of(tmp_path, variables, before='<dimensions><dim name="B" size="100"/></dimensions>')
+    assert len(refused.value.values["found"]) == 1
+
+
+def test_a_text_of_many_lines_is_read_in_linear_time() -> None:
+    """Each line comes on its own; the text must not be copied for each."""
+    root = parse(b"<doc>a" + b"\n" * 1_000_000 + b"<b>c</b>d</doc>")
+    assert root.text == "a" + "\n" * 1_000_000 + "d"
+    assert root.content("b") == "c"
+
+
+def test_all_unknown_names_of_an_equation_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(UnservableModel) as refused:
+        model_of(tmp_path, aux("x", "FOO(1, TIME) + yy + BAR(zz)") + aux("known", "1"))
+    assert [problem[2] for problem in refused.value.values["found"]] == [
+        f"there is no {what}."
+        for what in ("function 'BAR'", "function 'FOO'", "variable 'yy'", "variable 'zz'")
+    ]
+
+
+def test_a_cell_has_one_equation(tmp_path: Path) -> None:
+    before = '<dimensions><dim name="D"><elem name="a"/><elem name="b"/></dim></dimensions>'
+    twice = '<element subscript="a"><eqn>1</eqn></element><element subscript="A"><eqn>2</eqn></element>'
+    with pytest.raises(UnservableModel, match=r"x: there is already an equation of x\[A\]"):
+        model_of(tmp_path, array("x", "D", twice), before=before)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.xmile_models import aux, columns_of, flow, model_of, stock
 
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
-from perdure.errors import UnservableModel
+from perdure.errors import EvaluationFailed, UnservableModel
 
 
 def test_a_non_negative_stock_gives_no_more_than_it_has(tmp_path: Path) -> None:
@@ -310,3 +310,13 @@ def test_outflows_that_read_each_other_take_no_more_than_there_is(tmp_path: Path
     columns = columns_of(model, ["A", "B", "f", "h"])
     assert [columns[name][:3] for name in ("A", "B")] == [[5.0, 0.0, 0.0], [0.0, 5.0, 5.0]]
     assert (columns["h"][0], columns["f"][0]) == (3.0, 2.0)
+
+
+@pytest.mark.parametrize("time", ["1e9", "1e308*10", "1e7"])
+def test_the_places_of_a_conveyor_are_limited(tmp_path: Path, time: str) -> None:
+    conveyor = f"<conveyor><len>{time}</len></conveyor>"
+    model = model_of(
+        tmp_path, stock("C", "40", into="i", out="o", more=conveyor) + flow("i", "10") + flow("o")
+    )
+    with pytest.raises(EvaluationFailed, match="transit time must be"):
+        columns_of(model, ["o"])

@@ -4,7 +4,7 @@ Clients' data arrive here. Anything but a finite number for a known constant, or
 refused before anything changes; clients' data are never evaluated as code.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -232,15 +232,21 @@ def _mapping(inputs: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value
 
 
+def _array_of(cells: Sequence[str]) -> str:
+    shown = ", ".join(cells[:3])
+    return f"it is an array; set its cells, {shown}{' …' if len(cells) > 3 else ''}"
+
+
 def _checked_constant(model: Model, name: object, value: object) -> float:
     element = model.elements.get(name) if isinstance(name, str) else None
     shown = f"{value!r:.80}"
     if element is None:
+        cells = [cell for cell in model.overridable if cell.startswith(f"{name}[")]
         raise InvalidOverride(
             name=name,
             part="constants",
             value=shown,
-            reason="the model has no such constant",
+            reason=_array_of(cells) if cells else "the model has no such constant",
             suggestion=nearest(str(name), model.overridable),
         )
     if element.arrayed:

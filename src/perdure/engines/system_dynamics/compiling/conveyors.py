@@ -16,6 +16,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from perdure.engines.system_dynamics.compiling.stages import stages
+
 __all__ = ["begin", "content", "leak", "outflow", "update"]
 
 _HEAD = 3
@@ -188,7 +190,7 @@ def _losses(
 def _places(transit: float, dt: float) -> int:
     if not 0.0 <= transit < math.inf:
         raise ValueError(f"the transit time must be finite and not negative, not {transit!r}")
-    return max(1, round(transit / dt))
+    return round(stages(max(1.0, transit / dt), "the steps of a transit time"))
 
 
 def _zone(places: int, start: float, end: float) -> tuple[float, float]:

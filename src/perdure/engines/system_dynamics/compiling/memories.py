@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from perdure.engines.system_dynamics.compiling import batches, conveyors
+from perdure.engines.system_dynamics.compiling.stages import stages
 
 __all__ = ["MEMORIES", "MemoryKind"]
 
@@ -60,18 +61,10 @@ def _return_of_stream(stream: tuple[float, ...], dt: float, present: float, miss
 
 # Delays that change at steps only, as Vensim's DELAY FIXED, DELAY N and SMOOTH N ----------------------------
 
-_MOST_STAGES = 1_000_000
-
-
-def _stages(number: float, what: str) -> int:
-    if not 1.0 <= number <= _MOST_STAGES:
-        raise ValueError(f"{what} must be from 1 to {_MOST_STAGES:,}, not {number!r}")
-    return int(number)
-
 
 def _pipeline(dt: float, time: float, initial: float) -> tuple[float, ...]:
     """Begin a pipeline with as many places as the time has steps, at least one."""
-    return (initial,) * _stages(max(round(time / dt + 1e-6), 1), "the steps of a delay")
+    return (initial,) * round(stages(max(time / dt + 1e-6, 1.0), "the steps of a delay"))
 
 
 def _delay_n(dt: float, time: float, order: float, initial: float) -> tuple[float, ...]:
@@ -79,25 +72,25 @@ def _delay_n(dt: float, time: float, order: float, initial: float) -> tuple[floa
 
     No stage may be shorter than a step; the order is reduced until none is.
     """
-    stages = min(_stages(order, "the order of a delay"), max(int(time / dt), 1))
-    return (initial * time,) * stages + (time,) * stages
+    count = min(int(stages(order, "the order of a delay")), max(int(time / dt), 1))
+    return (initial * time,) * count + (time,) * count
 
 
 def _delayed_on(values: tuple[float, ...], dt: float, value: float, time: float) -> tuple[float, ...]:
-    stages = len(values) // 2
-    times = (time, *values[stages:-1])
-    outflows = [content / each for content, each in zip(values[:stages], times, strict=True)]
+    count = len(values) // 2
+    times = (time, *values[count:-1])
+    outflows = [content / each for content, each in zip(values[:count], times, strict=True)]
     contents = [
-        content + dt * (inflow - outflow) * stages
-        for content, inflow, outflow in zip(values[:stages], (value, *outflows[:-1]), outflows, strict=True)
+        content + dt * (inflow - outflow) * count
+        for content, inflow, outflow in zip(values[:count], (value, *outflows[:-1]), outflows, strict=True)
     ]
     return (*contents, *times)
 
 
 def _smoothed_on(values: tuple[float, ...], dt: float, value: float, time: float) -> tuple[float, ...]:
-    stages = len(values)
+    count = len(values)
     return tuple(
-        content + dt * (target - content) * stages / time
+        content + dt * (target - content) * count / time
         for content, target in zip(values, (value, *values[:-1]), strict=True)
     )
 
@@ -129,7 +122,7 @@ MEMORIES: Mapping[str, MemoryKind] = {
     ),
     # The averages of the stages of a smooth.
     "smooth_n": MemoryKind(
-        begin=lambda dt, order, initial: (initial,) * _stages(order, "the order of a smooth"),
+        begin=lambda dt, order, initial: (initial,) * int(stages(order, "the order of a smooth")),
         update=_smoothed_on,
         reads={"last": lambda values, dt: values[-1]},
     ),

@@ -23,7 +23,7 @@ from perdure.engines.system_dynamics.sources.limits import (
 from perdure.engines.system_dynamics.sources.macros import MacroCalls, net_flow
 from perdure.engines.system_dynamics.sources.names import Naming, as_written
 from perdure.engines.system_dynamics.sources.outflows import limit_outflows
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import LimitExceeded, Problems, Refused
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.engines.system_dynamics.sources.specs import Times, times_of
 from perdure.engines.system_dynamics.sources.structures import build_structures, driven_flows
@@ -57,6 +57,11 @@ def build(
     -------
     Times
         The run specs that the file says.
+
+    Raises
+    ------
+    LimitExceeded
+        If the model is too large; the problems say so too.
     """
     return _Building(source, model, functions, problems, naming).build()
 
@@ -103,14 +108,14 @@ class _Building:
 
     # Names --------------------------------------------------------------------------------------------------
 
-    def _count(self, variables: int) -> None:
-        self.entities += variables
+    def _count(self, entities: int) -> None:
+        self.entities += entities
         if self.entities > MOST_ENTITIES:
-            raise Refused(f"the model has more than {MOST_ENTITIES} variables")
+            raise LimitExceeded(f"the model has more than {MOST_ENTITIES} variables and modules")
 
     def _enter(self, part: form.Part, scope: Scope) -> None:
         """Enter the variables and modules of a part into its scope, and connect the modules."""
-        self._count(len(part.variables))
+        self._count(len(part.variables) + len(part.modules))
         if len(scope.path) > MOST_NESTING:
             raise Refused(f"modules are nested more than {MOST_NESTING} levels deep")
         prefix = "".join(f"{self.naming(name)}." for name in scope.path)
@@ -156,7 +161,7 @@ class _Building:
             for cell in self._cells(symbol):
                 self.cells += 1
                 if self.cells > MOST_CELLS:
-                    raise Refused(f"the variables have more than {MOST_CELLS} cells")
+                    raise LimitExceeded(f"the variables have more than {MOST_CELLS} cells")
                 element = self._element(symbol, self._name(symbol, cell))
                 element.units, element.documentation = variable.units, variable.documentation
                 symbol.cells[cell] = element
@@ -232,14 +237,35 @@ class _Building:
             return
         if not variable.equations and id(symbol) not in self.driven:
             self.problems.remark(variable.line, symbol.shown, "it has no equation")
+        defined: set[tuple[str, ...]] = set()
         for equation in variable.equations:
             with self.problems.at(equation.line or variable.line, symbol.shown):
                 written = self._written(symbol, equation)
                 names = tuple(map(canonical, written))
-                for cell in self.dimensions.cells(written, equation.exceptions):
-                    element = symbol.cells.get(cell)
-                    if isinstance(element, Element):
-                        self._equate(symbol, cell, element, equation, names)
+                if names in defined and not equation.exceptions:
+                    raise Refused(f"there is already an equation of {_place(symbol.shown, written)}")
+                defined.add(names)
+                try:
+                    self._equate_all(symbol, equation, written, names)
+                except Refused as refused:
+                    self._add_unknown(symbol, equation, refused)
+                    raise
+
+    def _equate_all(
+        self, symbol: Symbol, equation: form.Equation, written: tuple[str, ...], names: tuple[str, ...]
+    ) -> None:
+        for cell in self.dimensions.cells(written, equation.exceptions):
+            element = symbol.cells.get(cell)
+            if isinstance(element, Element):
+                self._equate(symbol, cell, element, equation, names)
+
+    def _add_unknown(self, symbol: Symbol, equation: form.Equation, refused: Refused) -> None:
+        """Add all names of a refused equation that mean nothing; writing out ends at the first problem."""
+        context = self._context(symbol.scope, symbol.shown)
+        for node in (equation.expression, equation.initial):
+            for name, reason in context.unknown(node):
+                if repr(name) not in str(refused):
+                    self.problems.add(equation.line or symbol.variable.line, symbol.shown, reason)
 
     def _take(self, symbol: Symbol, giving: Symbol) -> None:
         """Let a variable have the values of the one that a module connection names."""
@@ -274,6 +300,10 @@ class _Building:
             start = context.value(equation.initial)
             value = Hidden(context.hidden_name("active"), "converter", value, start)
         element.equation = _plain(value)
+
+
+def _place(name: str, subscripts: tuple[str, ...]) -> str:
+    return f"{name}[{','.join(subscripts)}]" if subscripts else name
 
 
 def _plain(value: Expression) -> Expression | float:

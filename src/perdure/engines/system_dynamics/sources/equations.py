@@ -7,6 +7,7 @@ cell, so that it can read its arguments as numbers or as lists, and can make hid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import product
 from typing import Protocol
 
@@ -23,7 +24,7 @@ from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import MOST_CELLS, MOST_NESTING
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import LimitExceeded, Refused
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.errors import suggest
 
@@ -64,7 +65,7 @@ class Budget:
         """Count an operation."""
         self._left -= 1
         if self._left < 0:
-            raise Refused(f"the equations have more than {self._operations} operations")
+            raise LimitExceeded(f"the equations have more than {self._operations} operations")
 
 
 class _Depth:
@@ -201,12 +202,34 @@ class Context:
         if not node.subscripts:
             if key in self.dimensions:
                 return Number(float(self._index(node.name) + 1))
-            if key in self.functions and self.functions[key].fewest == 0:
+            if self._is_function_without_arguments(key):
                 return self._call(key, ())
             owner = self.dimensions.owner(key)
             if owner is not None:
                 return Number(float((self.dimensions.place(owner, key) or 0) + 1))
         raise Refused(self._unknown("variable", node.name))
+
+    def _is_function_without_arguments(self, key: str) -> bool:
+        return key in self.functions and self.functions[key].fewest == 0
+
+    def unknown(self, node: form.Node | None) -> Iterator[tuple[str, str]]:
+        """Yield the names in an expression that mean nothing, in order, each with what to say of it."""
+        todo = [] if node is None else [node]
+        while todo:
+            match each := todo.pop():
+                case form.Name(name, subscripts):
+                    key = canonical(name)
+                    known = key == "self" or key in self.dimensions or self.dimensions.owner(key) is not None
+                    if not (known or self.scope.find(name) or self._is_function_without_arguments(key)):
+                        yield name, self._unknown("variable", name)
+                    todo += [part.expression for part in subscripts if isinstance(part, form.Computed)]
+                case form.Operation():
+                    todo += reversed(each.operands)
+                case form.Call(function, arguments):
+                    key = canonical(function)
+                    if not (key in self.functions or key in self.macros or self.scope.find(function)):
+                        yield function, self._unknown("function", function)
+                    todo += reversed(arguments)
 
     def _unknown(self, what: str, name: str) -> str:
         known = [*self.scope.symbols, *self.functions]
@@ -297,7 +320,7 @@ class Context:
             )
         axes: list[str | Expression] = []
         items = _occurrences(
-            [canonical(each.name) if isinstance(each, form.Item) else "" for each in subscripts]
+            tuple(canonical(each.name) if isinstance(each, form.Item) else "" for each in subscripts)
         )
         for dimension, subscript, (n, of), item in zip(
             dimensions, subscripts, _occurrences(dimensions), items, strict=True
@@ -568,7 +591,8 @@ ARRAY_FUNCTIONS = frozenset(
 """The functions whose arguments keep their open subscripts to themselves."""
 
 
-def _occurrences(names: Sequence[str]) -> list[tuple[int, int]]:
+@lru_cache(maxsize=1024)
+def _occurrences(names: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return for each name the how many-eth of its kind it is, from 1, and how many there are."""
     counts = Counter(names)
     seen: Counter[str] = Counter()

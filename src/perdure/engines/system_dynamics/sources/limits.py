@@ -14,7 +14,7 @@ MOST_BYTES = 32 * 1024 * 1024
 """Bytes of a file."""
 
 MOST_ENTITIES = 20_000
-"""Variables of a file, each module and each macro call counted as often as it is used."""
+"""Variables and modules of a file, those of each module and each macro call as often as it is used."""
 
 MOST_ELEMENTS = 10_000
 """Elements of one dimension."""
@@ -28,5 +28,5 @@ MOST_LENGTH = 65_536
 MOST_NESTING = 100
 """Levels of brackets and functions within each other in an equation, and of modules and macros."""
 
-MOST_OPERATIONS = 2_000_000
+MOST_OPERATIONS = 1_000_000
 """Operations of all equations together, with arrays and macros written out."""

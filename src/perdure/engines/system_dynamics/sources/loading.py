@@ -10,7 +10,7 @@ from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
 from perdure.engines.system_dynamics.sources.limits import MOST_BYTES
 from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import LimitExceeded, Problems, Refused
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.vensim.builtins import VENSIM
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of as form_of_vensim
@@ -69,13 +69,14 @@ def load_into(
     problems = Problems()
     try:
         form, functions = read(path, problems)
+        if naming == "bptk" and functions is XMILE:
+            functions = XMILE_OF_BPTK
+        times = build(form, model, functions, problems, NAMINGS[naming])
     except Refused as refused:
-        problems.add(0, "", str(refused))
+        if not (isinstance(refused, LimitExceeded) and refused.noted):
+            problems.add(0, "", str(refused))
         problems.check(path.name)
         raise
-    if naming == "bptk" and functions is XMILE:
-        functions = XMILE_OF_BPTK
-    times = build(form, model, functions, problems, NAMINGS[naming])
     problems.check(path.name)
     return form, times
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perdure.errors import Invalid, UnservableModel
 
-__all__ = ["Problem", "Problems", "Refused"]
+__all__ = ["LimitExceeded", "Problem", "Problems", "Refused"]
 
 _SHOWN = 20
 
@@ -26,6 +26,18 @@ class Problem:
 
 class Refused(Exception):
     """What a part of an equation can't be served for; whoever knows its place adds that."""
+
+
+class LimitExceeded(Refused):
+    """A limit of the whole file is exceeded: nothing further is built.
+
+    Attributes
+    ----------
+    noted
+        Whether it is among the problems.
+    """
+
+    noted = False
 
 
 class Problems:
@@ -56,9 +68,17 @@ class Problems:
 
     @contextmanager
     def at(self, line: int, element: str) -> Iterator[None]:
-        """Note what is refused within as a problem of this place, and go on after it."""
+        """Note what is refused within as a problem of this place, and go on after it.
+
+        A `LimitExceeded` is noted where it arises, and ends everything.
+        """
         try:
             yield
+        except LimitExceeded as limit:
+            if not limit.noted:
+                self.add(line, element, str(limit))
+                limit.noted = True
+            raise
         except Refused as refused:
             self.add(line, element, str(refused))
         except Invalid as error:

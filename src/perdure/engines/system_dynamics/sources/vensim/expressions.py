@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from perdure.engines.system_dynamics.sources.form import (
@@ -64,9 +64,13 @@ class Translator:
         Raises
         ------
         Refused
-            If something in it isn't supported.
+            If something in it isn't supported; all such functions are named.
         """
-        return _Equation(self, tuple(subscripts)).node(syntax, 0)
+        equation = _Equation(self, tuple(subscripts))
+        node = equation.node(syntax, 0)
+        if equation.unsupported:
+            raise Refused("; ".join(f"{title} isn't supported" for title in equation.unsupported))
+        return node
 
     def curve(self, syntax: Any) -> Curve:
         """Return the points of a lookup that is written in the model."""
@@ -82,6 +86,7 @@ def _curve(syntax: Any) -> Curve:
 class _Equation:
     translator: Translator
     subscripts: tuple[str, ...]
+    unsupported: dict[str, None] = field(default_factory=dict)
 
     def node(self, syntax: Any, depth: int) -> Node:
         if depth > _MOST_NESTED:
@@ -210,9 +215,10 @@ class _Equation:
         if function in CALLS:
             arity, translate = CALLS[function]
             return translate(self, _taken(title, syntax.arguments, arity), depth)
-        if function not in FUNCTIONS:
-            raise Refused(f"{title} isn't supported")
         arguments = [self.node(each, depth) for each in syntax.arguments]
+        if function not in FUNCTIONS:
+            self.unsupported.setdefault(title)
+            return Call(function, tuple(arguments))
         try:
             return FUNCTIONS[function](*arguments)
         except NotImplementedError as error:

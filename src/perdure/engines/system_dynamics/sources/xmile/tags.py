@@ -73,6 +73,7 @@ class _Handler(ContentHandler):
         super().__init__()
         self.root = Tag("", 0)
         self._path = [self.root]
+        self._texts: list[list[str]] = [[]]
         self._locator: Locator | None = None
 
     def setDocumentLocator(self, locator: Locator) -> None:  # noqa: N802 - the name of SAX
@@ -87,12 +88,14 @@ class _Handler(ContentHandler):
         tag = Tag(_local(name), line, {_local(key): value for key, value in given})
         self._path[-1].tags.append(tag)
         self._path.append(tag)
+        self._texts.append([])
 
     def endElement(self, name: str) -> None:  # noqa: N802 - the name of SAX
-        self._path.pop()
+        self._path.pop().text = "".join(self._texts.pop())
 
     def characters(self, content: str) -> None:
-        self._path[-1].text += content
+        # The parser gives each line of a text on its own; joined one by one they would take quadratic time.
+        self._texts[-1].append(content)
 
 
 def _local(name: str) -> str:
