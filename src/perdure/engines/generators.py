@@ -18,7 +18,7 @@ import random
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ import numpy.random.bit_generator as numpy_entropy
 
 from perdure.state.codec import State
 
-__all__ = ["Generators", "hash_seed"]
+__all__ = ["OF_THE_PROCESS", "Generators", "hash_seed"]
 
 SEED_BYTES = 32
 MERSENNE_BYTES = 624 * 4 + 4  # a Mersenne twister's key and position
@@ -36,6 +36,12 @@ PROBED = -0.6180339887498949  # a normal draw to search for in memory
 _legacy: Any = np.random  # its stubs lack the functions that get and set the legacy generator
 _shared: Any = random._inst
 _shared_of_numpy: Any = _legacy.mtrand._rand
+
+OF_THE_PROCESS: Mapping[int, tuple[str, str]] = {
+    id(_shared): ("random", "_inst"),
+    id(_shared_of_numpy): ("numpy.random.mtrand", "_rand"),
+}
+"""Module and name of the process's generators, by `id`; their states are those of parts."""
 
 
 class Generators:

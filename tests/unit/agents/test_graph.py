@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdure.bptk import Model
-from perdure.engines.agents.graph import Decoder, Encoder
+from perdure.engines.agents.decoding import Decoder
+from perdure.engines.agents.encoding import Encoder
 from perdure.state.codec import decode, encode
 
 ATOMS = st.one_of(

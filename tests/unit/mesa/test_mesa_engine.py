@@ -1,5 +1,6 @@
 """Mesa's models as engines: the law at each step, what may be set, what is answered and what is refused."""
 
+import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -251,3 +252,19 @@ def test_the_identity_covers_files_and_versions(tmp_path: Path) -> None:
     assert first["package"].startswith("mesa 3.")
     (tmp_path / "kept.py").write_text("# changed")
     assert MesaEngine.identify(settings) != first
+
+
+@pytest.mark.parametrize("body", ["self.own\nself.draw", "self.draw\nself.own"])
+def test_methods_of_the_global_generator_draw_from_it_after_a_restore(tmp_path: Path, body: str) -> None:
+    body = body.replace("self.own", "self.own = random.Random(3)").replace(
+        "self.draw", "self.draw = random.expovariate"
+    )
+    settings = written(tmp_path, body, "import random")
+    with begun(settings) as engine:
+        engine._model.own.random()
+        state = decode(encode(engine.snapshot()))
+        expected = engine._model.own.random()
+    with begun(settings) as engine:
+        engine.restore(state)
+        assert engine._model.draw == random.expovariate
+        assert engine._model.own is not random._inst and engine._model.own.random() == expected

@@ -6,13 +6,16 @@ A column of plain values is one list or array, so that thousands of agents are s
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from types import MethodType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from perdure.engines.agents.agent import Agent
-from perdure.engines.agents.graph import ATOMS, Decoder, Encoder, Unsaveable, class_name
-from perdure.errors import NotSnapshotable
+from perdure.engines.agents.decoding import Decoder
+from perdure.engines.agents.encoding import Encoder, Unsaveable, check_text
+from perdure.engines.agents.graph import ATOMS, class_name
+from perdure.engines.agents.problems import Problems
+from perdure.engines.derived_types import is_made_of, slots_of
 from perdure.state.codec import State
 
 __all__ = ["MADE", "note_construction", "put_back", "saved", "table_rows"]
@@ -20,6 +23,7 @@ __all__ = ["MADE", "note_construction", "put_back", "saved", "table_rows"]
 MADE = "_made"
 """The attribute with the factory's name and the functions that construction made an agent's handlers."""
 
+_SAME = frozenset((str, bool, type(None)))
 _OWN = ("model", "properties", "eventHandlers", MADE)
 
 
@@ -35,7 +39,7 @@ def note_construction(agent: Agent, factory: str) -> None:
         vars(agent)[MADE] = factory, made
 
 
-def saved(agents: Sequence[Agent], first: int, encoder: Encoder) -> list[State]:
+def saved(agents: Sequence[Agent], first: int, encoder: Encoder, problems: Problems) -> list[State]:
     """Return tables of agents.
 
     Parameters
@@ -44,11 +48,8 @@ def saved(agents: Sequence[Agent], first: int, encoder: Encoder) -> list[State]:
         The agents.
     first
         The reference to the first of them; the others follow.
-
-    Raises
-    ------
-    NotSnapshotable
-        If an agent has something that can't be saved; names the agent and the attribute.
+    problems
+        Gets what can't be saved, with the agent and the attribute.
     """
     groups: dict[Any, list[int]] = {}
     for row, agent in enumerate(agents):
@@ -61,7 +62,9 @@ def saved(agents: Sequence[Agent], first: int, encoder: Encoder) -> list[State]:
         else:
             rows.append(row)
     return [
-        _table(kind, names, properties, handlers, [agents[row] for row in rows], rows, first, encoder)
+        _Table(kind, [agents[row] for row in rows], encoder, problems).data(
+            names, properties, handlers, np.array(rows, dtype=np.int64) + first
+        )
         for (kind, names, properties, handlers), rows in groups.items()
     ]
 
@@ -76,93 +79,97 @@ def _handlers(agent: Agent, table: Mapping[str, Mapping[str, Any]]) -> tuple[Any
     return tuple(found)
 
 
-def _table(
-    kind: type,
-    names: Sequence[str],
-    properties: Sequence[str],
-    handlers: Sequence[Any],
-    agents: Sequence[Agent],
-    rows: Sequence[int],
-    first: int,
-    encoder: Encoder,
-) -> State:
-    dicts = [agent.__dict__ for agent in agents]
-    columns: dict[str, State] = {}
-    for name in names:
-        if name not in _OWN:
-            columns[name] = _column([*map(itemgetter(name), dicts)], agents, name, encoder)
-    values: dict[str, State] = {}
-    kinds: dict[str, State] = {}
-    of_agents = [*map(itemgetter("properties"), dicts)]
-    for name in properties:
-        specs = [*map(itemgetter(name), of_agents)]
-        if set(map(len, specs)) != {2}:
-            _refuse(agents[0], name, "a property has a type and a value, and nothing else")
-        kinds[name] = _column([*map(itemgetter("type"), specs)], agents, name, encoder)
-        values[name] = _column([*map(itemgetter("value"), specs)], agents, name, encoder)
-    special = any(function is None for *_, function in handlers)
-    factories: list[State] = [own[MADE][0] for own in dicts] if MADE in names else []
-    table: dict[str, State] = {
-        "class": [*class_name(kind)],
-        "factories": factories or None,
-        "rows": np.array(rows, dtype=np.int64) + first,
-        "names": [*names],
-        "columns": columns,
-        "types": kinds,
-        "values": values,
-        "handlers": [
-            [state, name, None if function is None else function.__name__]
-            for state, name, function in handlers
-        ],
-        "others": [_other_handlers(agent, handlers, encoder) for agent in agents] if special else [],
-    }
-    return table
+class _Table:
+    """Agents of one class with attributes and handlers of the same names."""
 
+    def __init__(self, kind: type, agents: Sequence[Agent], encoder: Encoder, problems: Problems) -> None:
+        self._kind = kind
+        self._agents = agents
+        self._encoder = encoder
+        self._problems = problems
 
-def _other_handlers(agent: Agent, handlers: Sequence[Any], encoder: Encoder) -> list[State]:
-    """Return the handlers that aren't the agent's own methods."""
-    made = vars(agent).get(MADE, ("", {}))[1]
-    found: list[State] = []
-    for state, name, function in handlers:
-        if function is None:
-            handler = agent.eventHandlers[state][name]
-            if made.get((state, name)) is handler:
-                found.append(["as constructed"])
-                continue
+    def data(
+        self, names: Sequence[str], properties: Sequence[str], handlers: Sequence[Any], rows: Any
+    ) -> State:
+        """Return the table; `rows` are references to its agents."""
+        if not is_made_of(self._kind, object) or slots_of(self._kind):
+            self._note(0, "__slots__", "agents can't have slots or be of built-in types besides")
+        dicts = [agent.__dict__ for agent in self._agents]
+        columns: dict[str, State] = {}
+        for name in names:
+            if name not in _OWN:
+                columns[name] = self._column([*map(itemgetter(name), dicts)], name)
+        values: dict[str, State] = {}
+        kinds: dict[str, State] = {}
+        of_agents = [*map(itemgetter("properties"), dicts)]
+        for name in properties:
+            specs = [*map(itemgetter(name), of_agents)]
+            if set(map(len, specs)) != {2}:
+                self._note(0, name, "a property has a type and a value, and nothing else")
+            kinds[name] = self._column([*map(itemgetter("type"), specs)], name)
+            values[name] = self._column([*map(itemgetter("value"), specs)], name)
+        special = any(function is None for *_, function in handlers)
+        factories: list[State] = [own[MADE][0] for own in dicts] if MADE in names else []
+        return {
+            "class": [*class_name(self._kind)],
+            "factories": factories or None,
+            "rows": rows,
+            "names": [*names],
+            "columns": columns,
+            "types": kinds,
+            "values": values,
+            "handlers": [
+                [state, name, None if function is None else function.__name__]
+                for state, name, function in handlers
+            ],
+            "others": [self._other_handlers(row, handlers) for row in range(len(dicts))] if special else [],
+        }
+
+    def _other_handlers(self, row: int, handlers: Sequence[Any]) -> list[State]:
+        """Return the handlers that aren't the agent's own methods."""
+        agent = self._agents[row]
+        made = vars(agent).get(MADE, ("", {}))[1]
+        found: list[State] = []
+        for state, name, function in handlers:
+            if function is None:
+                handler = agent.eventHandlers[state][name]
+                if made.get((state, name)) is handler:
+                    found.append(["as constructed"])
+                    continue
+                try:
+                    found.append(self._encoder.value(handler))
+                except Unsaveable as error:
+                    self._note(row, f"eventHandlers[{state!r}][{name!r}]", str(error))
+        return found
+
+    def _column(self, values: list[Any], name: str) -> State:
+        """Return the values of an attribute: one value, an array, a list, or values as data."""
+        kinds = set(map(type, values))
+        if kinds == {float}:
+            return ["floats", np.array(values)]
+        if kinds == {int}:
             try:
-                found.append(encoder.value(handler))
-            except Unsaveable as error:
-                _refuse(agent, f"eventHandlers[{state!r}][{name!r}]", str(error))
-    return found
-
-
-def _column(values: list[Any], agents: Sequence[Agent], name: str, encoder: Encoder) -> State:
-    """Return the values of an attribute: one value, an array, a list, or values as data."""
-    kinds = set(map(type, values))
-    if kinds == {float}:
-        return ["floats", np.array(values)]
-    if kinds == {int}:
+                return ["integers", np.array(values, dtype=np.int64)]
+            except OverflowError:
+                return ["plain", values]
+        data: list[State] = []
         try:
-            return ["integers", np.array(values, dtype=np.int64)]
-        except OverflowError:
-            return ["plain", values]
-    if len(kinds) == 1 and kinds <= {str, bool, type(None)} and values.count(values[0]) == len(values):
-        return ["same", values[0]]
-    if kinds <= ATOMS:
-        return ["plain", values]
-    if kinds == {list} and not any(values):
-        return ["empty"]
-    data: list[State] = []
-    try:
-        data.extend(map(encoder.value, values))
-    except Unsaveable as error:
-        _refuse(agents[len(data)], name, str(error))
-    return ["data", data]
+            if kinds <= ATOMS:
+                same = values.count(values[0]) == len(values) if kinds <= _SAME and len(kinds) == 1 else False
+                if str in kinds:
+                    check_text(values[:1] if same else values)
+                return ["same", values[0]] if same else ["plain", values]
+            if kinds == {list} and not any(values):
+                return ["empty"]
+            data.extend(map(self._encoder.value, values))
+        except Unsaveable as error:
+            self._note(len(data), name, str(error))
+        return ["data", data]
 
-
-def _refuse(agent: Agent, name: str, reason: str) -> NoReturn:
-    what = f"the attribute {name!r} of the agent {agent.id} ({agent.agent_type})"
-    raise NotSnapshotable(what=what, reason=reason) from None
+    def _note(self, row: int, name: str, reason: str) -> None:
+        agent = self._agents[row]
+        what = f"the attribute {name!r} of the agent {agent.id} ({agent.agent_type})"
+        self._problems.note(what, reason, (self._kind, name))
 
 
 # Putting back -----------------------------------------------------------------------------------------------

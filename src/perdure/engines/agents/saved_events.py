@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from perdure.engines.agents.decoding import Decoder
+from perdure.engines.agents.encoding import Encoder
 from perdure.engines.agents.events import DelayedEvent, Event
-from perdure.engines.agents.graph import ATOMS, Decoder, Encoder
 from perdure.state.codec import State
 
 __all__ = ["events_of", "saved_events"]
@@ -21,7 +22,7 @@ def saved_events(events: list[Event], encoder: Encoder) -> State:
     columns: dict[str, State] = {}
     for name in _ATTRIBUTES:
         values = [each[name] for each in attributes]
-        columns[name] = values if ATOMS.issuperset(map(type, values)) else [*map(encoder.value, values)]
+        columns[name] = encoder.values(values)
     delays: list[State] = [
         each["delay"] if type(event) is DelayedEvent else None
         for event, each in zip(events, attributes, strict=True)

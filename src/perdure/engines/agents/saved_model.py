@@ -9,14 +9,18 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from perdure.engines.agents.agent import Agent
-from perdure.engines.agents.graph import ClassName, Decoder, Encoder, Unsaveable, class_name
+from perdure.engines.agents.decoding import Decoder
+from perdure.engines.agents.encoding import Encoder, Unsaveable
+from perdure.engines.agents.graph import ClassName, class_name
+from perdure.engines.agents.problems import Problems
 from perdure.engines.agents.saved_agents import put_back, saved, table_rows
 from perdure.engines.agents.saved_events import events_of, saved_events
+from perdure.engines.derived_types import slots_of
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics import Model as SystemDynamics
 from perdure.engines.system_dynamics import Module
 from perdure.engines.system_dynamics.expression import Expression
-from perdure.errors import InvalidState, NotSnapshotable, PerdureError
+from perdure.errors import InvalidState, PerdureError
 from perdure.state.codec import State
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ class Constructed:
         self._models: dict[str, SystemDynamics] = models
         self._replaced = dict(model.equations_replaced)
         self._agents = {agent.id: agent for agent in model.agents}
+        self._problems = Problems()
 
     def snapshot(self) -> State:
         """Return the state as data.
@@ -67,7 +72,7 @@ class Constructed:
         Raises
         ------
         NotSnapshotable
-            If something can't be saved; names the agent and the attribute.
+            If something can't be saved; names all of it, with the agents and the attributes.
         """
         model = self._model
         agents = list(model.agents)
@@ -81,8 +86,11 @@ class Constructed:
             return number
 
         encoder = Encoder(model, reference, self._objects, self._classes())
+        problems = self._problems = Problems()
+        if slots := slots_of(type(model)):
+            problems.note(f"the model's attribute {slots[0]!r}", "a model can't have slots")
         listed = len(agents)
-        tables: list[State] = [*saved(agents, 0, encoder)]
+        tables: list[State] = [*saved(agents, 0, encoder, problems)]
         attributes = self._encoded("the model's attribute", self._attributes(kept=False), encoder)
         parts = {name: getattr(model, name) for name in _PARTS}
         models: dict[str, State] = {}
@@ -108,9 +116,10 @@ class Constructed:
         done = listed
         while done < len(agents):
             more = agents[done:]
-            tables += saved(more, done, encoder)
+            tables += saved(more, done, encoder, problems)
             done += len(more)
         state["agents"] = tables
+        problems.check()
         return state
 
     def restore(self, state: Any) -> None:
@@ -210,14 +219,15 @@ class Constructed:
             try:
                 found[name] = encoder.value(value)
             except Unsaveable as error:
-                raise NotSnapshotable(what=f"{what} {name!r}", reason=str(error)) from None
+                self._problems.note(f"{what} {name!r}", str(error))
         return found
 
     def _events(self, encoder: Encoder) -> State:
         try:
             return saved_events(self._model.events, encoder)
         except Unsaveable as error:
-            raise NotSnapshotable(what="an event that hasn't arrived", reason=str(error)) from None
+            self._problems.note("an event that hasn't arrived", str(error))
+            return None
 
     def _changed_equations(self) -> State:
         """Return the numbers that a run gave to elements, by model and name."""
@@ -228,13 +238,14 @@ class Constructed:
             for name, element in model.elements.items():
                 now = _equations(element)
                 if name not in former:
-                    self._refuse(name, "it was made during the run; make it in `instantiate_model`")
+                    self._note(name, "it was made during the run; make it in `instantiate_model`")
+                    continue
                 if any(new is not old for new, old in zip(now, former[name], strict=True)):
                     numbers: list[State] = []
                     for new, old in zip(now, former[name], strict=True):
                         number = None if new is old else finite(new)
                         if new is not old and number is None:
-                            self._refuse(name, "its equation was replaced during the run, not by a number")
+                            self._note(name, "its equation was replaced during the run, not by a number")
                         numbers.append(number)
                     found[name] = numbers
             if found:
@@ -242,11 +253,11 @@ class Constructed:
         replaced = self._model.equations_replaced
         for name, function in replaced.items():
             if self._replaced.get(name) is not function:
-                self._refuse(name, "a function was put in its place during the run")
+                self._note(name, "a function was put in its place during the run")
         return changed
 
-    def _refuse(self, name: str, reason: str) -> None:
-        raise NotSnapshotable(what=f"the element {name!r}", reason=reason)
+    def _note(self, name: str, reason: str) -> None:
+        self._problems.note(f"the element {name!r}", reason)
 
 
 def _equations(element: Any) -> tuple[Any, Any]:

@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 
+from perdure.engines.generators import OF_THE_PROCESS
 from perdure.engines.mesa.function_caches import CachedFunction, cached_functions, keyword_mark
 from perdure.engines.mesa.unsavable import Unsavable
 
-__all__ = ["KnownCode", "function_parts", "mesa_modules", "variables"]
+__all__ = ["GENERATORS", "KnownCode", "function_parts", "mesa_modules", "variables"]
 
 _Modules = Callable[[], Mapping[str, types.ModuleType]]
 
@@ -38,10 +39,9 @@ _CODE = (
     *(np.ufunc, logging.Logger, typing.TypeVar, CachedFunction),
 )
 _legacy: Any = np.random
-_GLOBAL: Mapping[int, tuple[str, str]] = {  # generators of the process, whose states the part saves
-    id(random._inst): ("random", "_inst"),
-    id(_legacy.mtrand._rand): ("numpy.random.mtrand", "_rand"),
-}
+GENERATORS = frozenset((type(random._inst), type(_legacy.mtrand._rand)))
+"""The types of the process's generators; a model may have others of the same type."""
+
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _PARTS_OF_DESCRIPTORS = ("fget", "fset", "fdel", "func", "__func__", "__wrapped__")
 
@@ -73,7 +73,7 @@ class KnownCode:
         """Return whether a value is code."""
         if isinstance(value, types.BuiltinFunctionType):
             return value.__self__ is None or isinstance(value.__self__, types.ModuleType | type)
-        if isinstance(value, _CODE) or id(value) in _GLOBAL or value is keyword_mark():
+        if isinstance(value, _CODE) or id(value) in OF_THE_PROCESS or value is keyword_mark():
             return True
         return type(value).__module__ == "typing" or type(value).__name__ == "cython_function_or_method"
 
@@ -97,7 +97,7 @@ class KnownCode:
         elif isinstance(thing, logging.Logger):
             found = ["logger", thing.name]
         else:
-            module, name = _GLOBAL.get(id(thing)) or _name_of(thing)
+            module, name = OF_THE_PROCESS.get(id(thing)) or _name_of(thing)
             if not module or self._find(module, name) is not thing:
                 return self._record_kept(thing)
             found = ["named", module, name]

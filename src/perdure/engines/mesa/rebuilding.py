@@ -17,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from perdure.engines.array_memory import View, in_order
+from perdure.engines.derived_types import DERIVED
 from perdure.engines.mesa.function_caches import entries_of
 from perdure.engines.mesa.known_code import KnownCode, variables
 from perdure.engines.mesa.plain_values import made_plain
-from perdure.engines.mesa.recording import ATOMS, DERIVED
+from perdure.engines.mesa.recording import ATOMS
 from perdure.engines.mesa.set_tables import Table, arrange
 from perdure.errors import InvalidState
 
@@ -195,17 +197,14 @@ def _made_objects(graph: _Graph, record: list[Any]) -> Any:
 
 
 def _as_it_was(array: Any, turned: bool, writeable: bool) -> Any:
-    if turned:  # a new array in Fortran's order, not a view
-        array = np.array(array.T, order="F")
+    array = in_order(array, turned)
     array.flags.writeable = writeable
     return array
 
 
 def _made_view(graph: _Graph, record: list[Any]) -> Any:
-    _, root, kind, shape, strides, offset, writeable = record
-    memory = graph.value(root)
-    content = memory.ravel(order="K").view(np.uint8)
-    made = np.ndarray(shape, np.lib.format.descr_to_dtype(kind), content.data, offset, strides)
+    _, root, *view, writeable = record
+    made = View(*view).made(graph.value(root))
     made.flags.writeable = writeable
     return made
 

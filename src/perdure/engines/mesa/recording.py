@@ -16,36 +16,31 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from copyreg import _slotnames  # type: ignore[attr-defined]
 from typing import Any
 
 import numpy as np
 
+from perdure.engines.array_memory import straight, view_of
+from perdure.engines.derived_types import DERIVED, base_of, is_made_of, plain_of, slots_of
 from perdure.engines.mesa.function_caches import entries_of
-from perdure.engines.mesa.known_code import KnownCode, function_parts, variables
+from perdure.engines.mesa.known_code import GENERATORS, KnownCode, function_parts, variables
 from perdure.engines.mesa.plain_values import PLAIN_VALUES, is_numpy_scalar
 from perdure.engines.mesa.set_tables import has_fixed_hash, table_of
 from perdure.engines.mesa.unsavable import Unsavable
 from perdure.errors import NotSnapshotable
 from perdure.state import frames
 
-__all__ = ["ATOMS", "DERIVED", "recorded"]
+__all__ = ["ATOMS", "recorded"]
 
 ATOMS = frozenset((type(None), bool, int, float, str, bytes))
 _FRAMED = frozenset((type(None), bool, float, str, bytes))
 _INTEGERS = frozenset((int,))
 _TEXTS = frozenset((str,))
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what MessagePack carries
-DERIVED: Mapping[str, Any] = {
-    kind.__name__: kind
-    for kind in (list, dict, set, frozenset, tuple, int, float, str, bytes, collections.deque)
-} | {"defaultdict": collections.defaultdict, "OrderedDict": collections.OrderedDict}
-"""The built-in types whose derived classes can be saved, by name."""
 
-_OF_EACH_CLASS = ("__dict__", "__weakref__", "__abstractmethods__", "_abc_impl")
 _ITERATORS = (itertools.chain, types.GeneratorType)
-_HEAP = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE
 _POINTER = 8
+_OF_EACH_CLASS = ("__dict__", "__weakref__", "__abstractmethods__", "_abc_impl")
 
 _Record = Callable[[Any], list[Any]]
 
@@ -182,14 +177,17 @@ class _Walk:
 
     def _plan(self, kind: type, value: Any) -> _Record:
         """Return how values of a type are recorded."""
-        inline, node = self._inline(kind, value), None
-        if inline is None:
-            node = self._node(kind, value)
-            if node is None:
-                return self._refuse
-            self._node_records[kind] = node
-            return self._enter
-        return inline
+        if kind in GENERATORS:  # some of which are the process's own
+            self._node_records[kind] = self._node(kind, value) or self._refuse
+            return lambda thing: self._known(thing) if self._code.holds(thing) else self._enter(thing)
+        inline = self._inline(kind, value)
+        if inline is not None:
+            return inline
+        node = self._node(kind, value)
+        if node is None:
+            return self._refuse
+        self._node_records[kind] = node
+        return self._enter
 
     def _inline(self, kind: type, value: Any) -> _Record | None:
         """Return how values that can't change are recorded."""
@@ -280,12 +278,10 @@ class _Walk:
             ]
         if frames.parts_of(value, "a frame") is not None:
             return lambda thing: ["frame", _copied_frame(thing)]
-        if _is_made_of(kind, object) and not issubclass(kind, type):
+        if is_made_of(kind, object) and not issubclass(kind, type):
             return lambda thing: self._object(thing, ["object"])
-        for name, base in DERIVED.items():
-            if issubclass(kind, base) and _is_made_of(kind, base):
-                return self._derived(name)
-        return None
+        name = base_of(kind)
+        return None if name is None else self._derived(name)
 
     def _derived(self, name: str) -> _Record:
         def record(thing: Any) -> list[Any]:
@@ -305,7 +301,7 @@ class _Walk:
             elif issubclass(base, list | tuple):
                 content = [self.values(base.__iter__(thing))]
             else:
-                content = [base.__new__(base, thing)]
+                content = [plain_of(name, thing)]
             return self._object(thing, ["derived", name, content])
 
         return record
@@ -318,7 +314,7 @@ class _Walk:
             known = self._classes[kind] = self._known(kind)
         attributes: dict[str, Any] = getattr(thing, "__dict__", {})
         record = [*first, known, self._named(attributes)]
-        if slots := _slotnames(kind):
+        if slots := slots_of(kind):
             there = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
             record.append(self._named(there))
         return record
@@ -401,28 +397,19 @@ class _Walk:
             return ["cell"]
 
     def _array(self, array: Any) -> list[Any]:
-        root = array
-        while isinstance(root.base, np.ndarray):
-            root = root.base
-        if root.base is not None or type(root) is not np.ndarray:
-            raise Unsavable(array, "it is a view of memory that isn't NumPy's; keep a copy (`.copy()`)")
-        if array is not root:
-            offset = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-            kind = np.lib.format.dtype_to_descr(array.dtype)
-            if array.dtype.hasobject or array.nbytes == 0 != root.nbytes:
-                raise Unsavable(array, "it is a view of an array of objects; keep a copy (`.copy()`)")
-            shape = [[*array.shape], [*array.strides], offset]
-            return ["view", self.value(root), kind, *shape, array.flags.writeable]
-        turned = array.flags.f_contiguous and not array.flags.c_contiguous
-        if not (turned or array.flags.c_contiguous):
-            raise Unsavable(array, "its axes are in another order; keep a copy (`.copy()`)")
-        straight = array.T if turned else array
+        try:
+            root, view = view_of(array)
+            if view is not None:
+                return ["view", self.value(root), *view, array.flags.writeable]
+            content, turned = straight(array)
+        except ValueError as error:
+            raise Unsavable(array, str(error)) from None
         if array.dtype == object:
-            values = [[*straight.shape], self.values(straight.ravel())]
+            values = [[*content.shape], self.values(content.ravel())]
             return ["objects", *values, turned, array.flags.writeable]
         if array.dtype.hasobject:
             raise Unsavable(array, "it is an array of records with objects")
-        return ["array", straight.copy(), turned, array.flags.writeable]
+        return ["array", content.copy(), turned, array.flags.writeable]
 
     def _owner(self, thing: Any) -> list[Any]:
         """Return the record of code that keeps data, or of a class that was made in a step."""
@@ -464,15 +451,6 @@ def _is_spent(iterator: Any) -> bool:
         return reduce is not None and len(reduce()) == 2
 
 
-def _is_made_of(kind: type, base: type) -> bool:
-    """Return whether a class adds nothing in C to its base: attributes and slots only."""
-    heap = [one for one in kind.__mro__ if one is not base and one.__flags__ & _HEAP]
-    others = {one for one in kind.__mro__ if one not in heap} - {*base.__mro__}
-    size = base.__basicsize__ + _POINTER * len(_slotnames(kind))
-    size += _POINTER * bool(kind.__dictoffset__) + _POINTER * bool(kind.__weakrefoffset__)
-    return not others and kind.__basicsize__ <= size and kind.__itemsize__ == base.__itemsize__
-
-
 def _state_of_random(generator: random.Random) -> Any:
     version, words, kept = random.Random.getstate(generator)
     return [version, np.array(words, dtype=np.uint32), kept]
@@ -508,7 +486,7 @@ def _step(holder: Any, wanted: Any) -> str:
     for name, value in getattr(holder, "__dict__", {}).items():
         if holds(value):
             return f".{name}"
-    for name in _slotnames(type(holder)):
+    for name in slots_of(type(holder)):
         if holds(getattr(holder, name, None)):
             return f".{name}"
     pairs: Iterable[tuple[Any, Any]] = ()
