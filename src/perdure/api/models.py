@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 from perdure.api.context import Serving
 from perdure.scenarios import Manager, Scenario
 from perdure.scenarios.scenario import RUN_SPECS
-from perdure.scenarios.system_dynamics import SystemDynamicsModel
 from perdure.web.errors import error_responses
 
 __all__ = ["router"]
@@ -24,6 +23,7 @@ class ModelRunSpecs(BaseModel):
     starttime: float
     stoptime: float
     dt: float
+    timestep: float = Field(description="Distance of answers unless a session asks for another.")
     method: str | None = Field(description="Of integration; null where another engine computes the model.")
 
 
@@ -115,10 +115,12 @@ def _scenario(scenario: Scenario) -> dict[str, Any]:
 
 
 def _config(scenario: Scenario) -> dict[str, Any]:
-    method = "euler" if scenario.model.engine_name == SystemDynamicsModel.engine_name else None
-    return {"method": method, "inputs": {}, **scenario.config((), seed=0)}
+    return {"method": None, "inputs": {}, **scenario.config((), seed=0)}
 
 
 def _run_specs(scenario: Scenario) -> dict[str, Any]:
     config = _config(scenario)
-    return {key: config[key] for key in RUN_SPECS}
+    return {
+        "timestep": config["dt"],
+        **{key: config[key] for key in (*RUN_SPECS, "timestep") if key in config},
+    }

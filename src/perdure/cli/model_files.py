@@ -39,11 +39,15 @@ def check(
         model = report.model
         if model is not None:
             times = f"{model.starttime:g} to {model.stoptime:g} {model.time_units}".rstrip()
-            say(f"{times}, steps of {model.dt:g}, {model.method}")
+            every = model.timestep(model.dt)
+            results = "" if every == model.dt else f", results every {every:g}"
+            say(f"{times}, steps of {model.dt:g}{results}, {model.method}")
         for kind, count in report.kinds.items():
             say(f"{count} {kind if count == 1 else f'{kind}s'}")
         for line in report.missing:
             say(f"missing: {line}")
+        for line in report.remarks:
+            say(f"remark: {line}")
         for line in report.problems:
             say(f"can't be served: {line}")
     if report.problems:

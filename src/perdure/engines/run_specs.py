@@ -12,7 +12,7 @@ from functools import lru_cache
 from perdure.engines.numbers import finite
 from perdure.errors import InvalidRunSpecs
 
-__all__ = ["RunSpecs", "decimals"]
+__all__ = ["RunSpecs", "decimals", "is_multiple"]
 
 _MOST_STEPS = 2**53  # Larger numbers of grid points aren't all floats.
 _TOLERANCE = 1e-9
@@ -71,8 +71,7 @@ class RunSpecs:
             raise self._error(
                 f"dt {self.dt!r} is too small beside the times, which aren't changed by adding it"
             )
-        multiple = self._timestep / self.dt
-        if not 0.5 < multiple <= _MOST_STEPS or abs(multiple - round(multiple)) > _TOLERANCE * multiple:
+        if not is_multiple(self._timestep, self.dt):
             raise self._error(f"timestep {self.timestep!r} is not a multiple of dt {self.dt!r}")
 
     @property
@@ -99,8 +98,8 @@ class RunSpecs:
 
     @property
     def decimals(self) -> int:
-        """The number of decimals that times of the grid are displayed with."""
-        return decimals(self.starttime, self.dt)
+        """The number of decimals that times of outputs are displayed with."""
+        return decimals(self.starttime, self._timestep)
 
     def time(self, n: int) -> float:
         """Return the time of grid point `n`."""
@@ -113,6 +112,16 @@ class RunSpecs:
 
     def _error(self, reason: str) -> InvalidRunSpecs:
         return InvalidRunSpecs(name=self.name, reason=reason)
+
+
+def is_multiple(timestep: float, dt: float) -> bool:
+    """Return whether a positive `timestep` is a whole multiple of a positive `dt`, but for rounding.
+
+    >>> is_multiple(0.3, 0.1), is_multiple(0.25, 0.1)
+    (True, False)
+    """
+    multiple = timestep / dt
+    return 0.5 < multiple <= _MOST_STEPS and abs(multiple - round(multiple)) <= _TOLERANCE * multiple
 
 
 @lru_cache(maxsize=1024)

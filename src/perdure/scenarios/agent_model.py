@@ -68,6 +68,10 @@ class AgentModel:
         """The length of a step unless its scenario says otherwise."""
         return self.probe.dt
 
+    def stepping(self, dt: Any) -> Mapping[str, Any]:
+        """Return nothing: rounds and steps of agents are those of their scheduler."""
+        return {}
+
     @property
     def kinds(self) -> list[str]:
         """The types of its agents: the names of its factories."""

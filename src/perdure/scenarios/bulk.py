@@ -42,7 +42,7 @@ def run(
     for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
         config = scenario.config(outputs or scenario.elements, seed=seed)
         grid, values = scenario.model.simulate(config)
-        places = decimals(config["starttime"], config["dt"])
+        places = decimals(config["starttime"], config.get("timestep", config["dt"]))
         times = [round(time, places) for time in grid]
         tree.setdefault(scenario.manager, {})[scenario.name] = {
             "equations": {name: dict(zip(times, series, strict=True)) for name, series in values.items()}

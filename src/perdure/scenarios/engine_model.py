@@ -131,6 +131,10 @@ class EngineModel:
             )
         RunSpecs(self.starttime, self.stoptime, self.dt, name=self.name)
 
+    def stepping(self, dt: Any) -> Mapping[str, Any]:
+        """Return nothing: sessions step the engine by dt."""
+        return {}
+
     @property
     def engine_name(self) -> str:
         """Which engine computes it."""

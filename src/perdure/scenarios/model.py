@@ -50,6 +50,10 @@ class ServedModel(Protocol):
         """The length of a step."""
         ...
 
+    def stepping(self, dt: Any) -> Mapping[str, Any]:
+        """Return the model's own ``timestep`` and ``method`` in runs with this dt, where it has them."""
+        ...
+
     @property
     def outputs(self) -> Collection[str]:
         """The names of what it can answer."""

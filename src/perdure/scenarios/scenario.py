@@ -100,13 +100,14 @@ class Scenario:
         seed
             Of the random draws.
         timestep
-            Distance of answers in the model's unit; by default its dt.
+            Distance of answers in the model's unit; by default the model's save interval, else its dt.
         """
+        dt = self.run_specs.get("dt", self.model.dt)
         config: dict[str, Any] = {
             "starttime": _plain(self.model.starttime),
             "stoptime": _plain(self.model.stoptime),
-            "dt": _plain(self.model.dt),
-            **{key: _plain(value) for key, value in self.run_specs.items()},
+            "dt": _plain(dt),
+            **{key: _plain(value) for key, value in {**self.model.stepping(dt), **self.run_specs}.items()},
             "outputs": [name for name in outputs if name in self.model.outputs],
             "constants": {name: _plain(value) for name, value in self.constants.items()},
             "points": {name: _plain_points(table) for name, table in self.points.items()},

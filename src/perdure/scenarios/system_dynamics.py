@@ -54,6 +54,10 @@ class SystemDynamicsModel:
         """The length of a step."""
         return self.model.dt
 
+    def stepping(self, dt: Any) -> Mapping[str, Any]:
+        """Return the model's timestep and method in runs with this dt."""
+        return {"timestep": self.model.timestep(dt), "method": self.model.method}
+
     @property
     def outputs(self) -> Collection[str]:
         """The names of its elements that have a value."""

@@ -16,7 +16,8 @@ def test_managers_are_listed_with_all_that_a_client_needs(client: httpx.Client) 
     assert client.get("/models").json()["unusable"] == {}
     bath = managers["bath"]
     assert bath["model"] == "bath"
-    assert bath["run_specs"] == {"starttime": 0.0, "stoptime": 1000.0, "dt": 1.0, "method": "euler"}
+    times = {"starttime": 0.0, "stoptime": 1000.0, "dt": 1.0, "timestep": 1.0}
+    assert bath["run_specs"] == {**times, "method": "euler"}
     assert bath["scenarios"]["full"]["constants"] == {"tap": 9.0}
     assert bath["elements"] == {
         "stock": ["water"],

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.xmile_models import aux, columns_of, flow, model_of, stock
+from typer.testing import CliRunner
 
+from perdure.cli import app
 from perdure.engines.system_dynamics import Model, simulate
+from perdure.engines.system_dynamics.checking import check_file
 from perdure.engines.system_dynamics.sources.xmile.tags import parse
 from perdure.errors import CircularDefinition, InvalidScenario, MissingEquation, UnservableModel
 
@@ -182,19 +185,35 @@ def test_a_graphical_function_has_its_own_x_values_and_separator(tmp_path: Path)
 def test_run_specs_may_be_reciprocal_and_of_rk4(tmp_path: Path) -> None:
     path = tmp_path / "m.xmile"
     path.write_text(
-        '<xmile><sim_specs method="RK4" time_units="h"><start>1</start><stop>2</stop>'
+        '<xmile><sim_specs method="RK4" time_units="h" pause="1"><start>1</start><stop>2</stop>'
         '<dt reciprocal="true">4</dt><save_step>0.5</save_step></sim_specs><model>'
         '<stock name="s"><eqn>1</eqn><inflow>f</inflow></stock>'
         '<flow name="f"><eqn>s</eqn><units>1/h</units><doc>Grows.</doc></flow></model></xmile>'
     )
     model = Model.from_xmile(path)
     assert (model.starttime, model.stoptime, model.dt, model.method) == (1.0, 2.0, 0.25, "rk4")
-    assert (model.name, model.save_every, model.time_units) == ("m", 0.5, "h")
+    assert (model.name, model.save_every, model.pause, model.time_units) == ("m", 0.5, 1.0, "h")
     assert (model.elements["f"].units, model.elements["f"].documentation) == ("1/h", "Grows.")
     times, columns = simulate(model, {"outputs": ["s"]})
-    assert times == [1.0, 1.25, 1.5, 1.75, 2.0]
+    assert times == [1.0, 1.5, 2.0]
     assert columns["s"][-1] == pytest.approx(2.718281828, abs=1e-3)
     assert simulate(model, {"outputs": ["s"], "method": "euler"})[1]["s"][-1] == 1.25**4
+    assert check_file(path).remarks == ()
+
+
+def test_a_save_interval_that_is_no_multiple_of_dt_is_remarked_and_runs_answer_every_dt(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.xmile"
+    path.write_text(
+        '<xmile><sim_specs isee:save_interval="0.3"><start>0</start><stop>0.5</stop><dt>0.25</dt></sim_specs>'
+        '<model><aux name="a"><eqn>1</eqn></aux></model></xmile>'
+    )
+    assert simulate(Model.from_xmile(path), {})[0] == [0.0, 0.25, 0.5]
+    remark = "the save interval 0.3 is not a multiple of dt 0.25; runs answer every dt"
+    assert check_file(path).remarks == (remark,)
+    shown = CliRunner().invoke(app, ["models", "check", str(path)])
+    assert (shown.exit_code, f"remark: {remark}" in shown.output) == (0, True)
 
 
 @pytest.mark.parametrize(

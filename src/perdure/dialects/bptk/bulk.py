@@ -4,7 +4,7 @@ A run's settings apply to that run alone: the catalogue and its scenarios are ne
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
@@ -189,7 +189,8 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[ServedModel, Mapping
     """
     values = longest = operations = 0
     for name, (model, config) in runs.items():
-        specs = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=name)
+        times = {key: config[key] for key in (*RUN_SPECS, "timestep") if key in config}
+        specs = RunSpecs(**times, name=name)
         longest = max(longest, specs.last)
         values += specs.answers * len(config["outputs"])
         agents = config.get("definition", {}).get("agents", ())
@@ -217,7 +218,7 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[ServedModel, Mapping
 def series(model: ServedModel, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Run a model; return equation → time → value."""
     times, columns = model.simulate(config)
-    digits = decimals(config["starttime"], config["dt"])
+    digits = decimals(config["starttime"], config.get("timestep", config["dt"]))
     keys = [time_text(time, digits) for time in times]
     return {name: dict(zip(keys, column, strict=True)) for name, column in columns.items()}
 
@@ -278,8 +279,9 @@ def _scenario(catalogue: Catalogue, body: dict[str, Any], manager: str) -> Scena
 
 def _config(scenario: Scenario, equations: list[str], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the engine's config for a scenario with the settings of a call; the scenario isn't changed."""
-    config = scenario.config(equations, seed=0)
+    run_specs = given.get("runspecs", {})
+    times = {name: run_specs[name] for name in RUN_SPECS if name in run_specs}
+    config = replace(scenario, run_specs={**scenario.run_specs, **times}).config(equations, seed=0)
     for kind in scenario.model.settable:
         config[kind] = {**config[kind], **given.get(kind, {})}
-    run_specs = given.get("runspecs", {})
-    return {**config, **{name: run_specs[name] for name in RUN_SPECS if name in run_specs}}
+    return config

@@ -57,11 +57,10 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
 def _config(model: Model, given: Mapping[str, Any], equations: list[str]) -> dict[str, Any]:
     """Return the engine's config for one scenario."""
     run_specs = _part(given, "runspecs")
+    times = {name: run_specs.get(name, getattr(model, name)) for name in RUN_SPECS}
     return {
-        "starttime": model.starttime,
-        "stoptime": model.stoptime,
-        "dt": model.dt,
-        **{name: run_specs[name] for name in RUN_SPECS if name in run_specs},
+        **times,
+        "timestep": model.timestep(times["dt"]),
         "constants": _part(given, "constants"),
         "points": _part(given, "points"),
         "outputs": list(dict.fromkeys(equations)),

@@ -1,6 +1,6 @@
 """Checking: what a model file holds, and all in it that can't be served."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ class Report:
         What can't be served, as lines with place and reason.
     missing
         What lacks an equation or an initial value; only runs that need it can't be made.
+    remarks
+        What a run does otherwise than the file says.
     """
 
     name: str
@@ -35,19 +37,21 @@ class Report:
     kinds: Mapping[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain data."""
         model = self.model
         times: dict[str, Any] = {}
         if model is not None:
-            names = ("starttime", "stoptime", "dt", "method", "save_every", "time_units")
+            names = ("starttime", "stoptime", "dt", "method", "save_every", "pause", "time_units")
             times = {name: getattr(model, name) for name in names}
         return {
             "name": self.name,
             "run_specs": times,
             "elements": dict(self.kinds),
             "missing": list(self.missing),
+            "remarks": list(self.remarks),
             "problems": list(self.problems),
         }
 
@@ -69,11 +73,18 @@ def check_file(path: Path) -> Report:
     for element in model.elements.values():
         kinds[element.kind] = kinds.get(element.kind, 0) + 1
     missing = tuple(f"{name} has no equation" for name in model.program().missing)
+    problems: tuple[str, ...] = ()
     try:
         SystemDynamicsEngine(model).initialize({"outputs": []})
     except PerdureError as error:
-        return Report(model.name, model, kinds, (str(error),), missing)
-    return Report(model.name, model, kinds, (), missing)
+        problems = (str(error),)
+    return Report(model.name, model, kinds, problems, missing, tuple(_remarks(model)))
+
+
+def _remarks(model: Model) -> Iterator[str]:
+    every = model.save_every
+    if every is not None and model.timestep(model.dt) != every:
+        yield f"the save interval {every:g} is not a multiple of dt {model.dt:g}; runs answer every dt"
 
 
 def _line(line: int, element: str, reason: str) -> str:

@@ -68,10 +68,10 @@ class SystemDynamicsEngine:
         ----------
         config
             All optional: ``starttime``, ``stoptime``, ``dt`` (the model's), ``timestep`` from one output to
-            the next, a multiple of dt (dt), ``method`` ``"euler"`` or ``"rk4"`` (the model's), ``outputs``,
-            names of elements (all), ``constants`` and ``points``, overrides as in `step`, ``seed``, an
-            integer of up to 64 bits (0), and ``stream``, a string that gives each scenario random draws of
-            its own ("").
+            the next, a multiple of dt (`Model.timestep`), ``method`` ``"euler"`` or ``"rk4"`` (the
+            model's), ``outputs``, names of elements (all), ``constants`` and ``points``, overrides as in
+            `step`, ``seed``, an integer of up to 64 bits (0), and ``stream``, a string that gives each
+            scenario random draws of its own ("").
 
         Raises
         ------
@@ -276,11 +276,13 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
     for key in config:
         if key not in _CONFIG:
             raise wrong(f"{key!r} is not known.{suggest(str(key), _CONFIG)}")
+    dt = config.get("dt", model.dt)
+    timestep = config.get("timestep")
     specs = RunSpecs(
         starttime=config.get("starttime", model.starttime),
         stoptime=config.get("stoptime", model.stoptime),
-        dt=config.get("dt", model.dt),
-        timestep=config.get("timestep"),
+        dt=dt,
+        timestep=model.timestep(dt) if timestep is None else timestep,
         method=config.get("method", model.method),
         name=model.name,
     )

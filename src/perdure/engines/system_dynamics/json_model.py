@@ -107,7 +107,8 @@ def model_of(document: Any) -> Model:
     Parameters
     ----------
     document
-        ``name``, ``specs`` (``starttime``, ``stoptime``, ``dt``), ``entities`` (lists of ``name``,
+        ``name``, ``specs`` (``starttime``, ``stoptime``, ``dt``, and ``timestep``, the time between two
+        results, if it isn't dt), ``entities`` (lists of ``name``,
         ``equation`` and, for stocks, ``initial_value``) and ``graphical_functions`` (name → ``points``).
 
     Raises
@@ -129,6 +130,10 @@ class _Translation:
                 raise ModelError(f"model.specs.{name} is a finite number, not {specs.get(name)!r:.80}.")
         name = document.get("name", "model")
         self.model = Model(specs["starttime"], specs["stoptime"], specs["dt"], name=f"{name!s:.200}")
+        if specs.get("timestep") is not None:
+            self.model.save_every = finite(specs["timestep"])
+            if self.model.save_every is None:
+                raise ModelError(f"model.specs.timestep is a finite number, not {specs['timestep']!r:.80}.")
         self._nodes = 0
         tables = _object(document.get("graphical_functions") or {}, "model.graphical_functions")
         for table, given in tables.items():

@@ -54,9 +54,12 @@ def document_of(model: Model) -> dict[str, Any]:
     if problems:
         shown = "; ".join(f"{name}: {reason}" if name else reason for _, name, reason in problems[:20])
         raise UnservableModel(name=model.name, problems=shown, found=[list(problem) for problem in problems])
+    specs = {"starttime": model.starttime, "stoptime": model.stoptime, "dt": model.dt}
+    if model.save_every is not None:
+        specs["timestep"] = model.save_every
     return {
         "name": model.name,
-        "specs": {"starttime": model.starttime, "stoptime": model.stoptime, "dt": model.dt},
+        "specs": specs,
         "entities": entities,
         "graphical_functions": {
             name: {"points": [list(point) for point in table]} for name, table in model.tables().items()

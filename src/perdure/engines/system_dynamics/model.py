@@ -13,7 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from perdure.engines.run_specs import RunSpecs
+from perdure.engines.numbers import finite
+from perdure.engines.run_specs import RunSpecs, is_multiple
 from perdure.engines.system_dynamics.attributes import attributes_of
 from perdure.engines.system_dynamics.compiling.lowering import lower
 from perdure.engines.system_dynamics.compiling.program import Program
@@ -63,8 +64,8 @@ class Model(ModelElements):
     method
         ``"euler"`` or ``"rk4"``: how runs integrate unless they say otherwise.
     save_every, pause, time_units
-        What a file says of the time between two results and between two pauses, and of the unit of time;
-        None and an empty text where it says nothing.
+        What a file says of the time between two results (see `timestep`) and between two pauses, and of the
+        unit of time; None and an empty text where it says nothing. Runs don't pause by themselves.
     all_overridable
         Whether a scenario may make a constant of any element, as it may of models from files.
     upgrade
@@ -368,6 +369,16 @@ class Model(ModelElements):
 
     # Running ------------------------------------------------------------------------------------------------
 
+    def timestep(self, dt: float) -> float:
+        """Return the time between two outputs of runs in steps of `dt`.
+
+        This is `save_every` if it is a whole multiple of `dt`, otherwise `dt`.
+        """
+        every, step = self.save_every, finite(dt)
+        if every is None or step is None or not step > 0.0 or not is_multiple(every, step):
+            return dt
+        return every
+
     def evaluate_equation(self, name: str, t: float) -> float:
         """Return the value of the element `name` at the grid point nearest to `t`.
 
@@ -494,7 +505,14 @@ class Model(ModelElements):
         for name in names:
             self.known(name, "A request")
             refuse_past_read(name)
-        specs = RunSpecs(self.starttime, self.stoptime, self.dt, method=self.method, name=self.name)
+        specs = RunSpecs(
+            self.starttime,
+            self.stoptime,
+            self.dt,
+            timestep=self.timestep(self.dt),
+            method=self.method,
+            name=self.name,
+        )
         return table_of(self, specs, names)
 
     def frozen(self) -> "Model":
