@@ -14,6 +14,7 @@ PerdureError
 │   ├── InvalidRunSpecs
 │   ├── InvalidOverride
 │   ├── InvalidScenario
+│   │   └── InvalidModelFile    a model's file is missing, or is none
 │   ├── InvalidTimeout
 │   ├── InvalidConfiguration
 │   ├── InvalidDataPack
@@ -165,6 +166,7 @@ from perdure.errors.invalid import (
     InvalidArchive,
     InvalidConfiguration,
     InvalidDataPack,
+    InvalidModelFile,
     InvalidName,
     InvalidScenario,
     InvalidTask,
@@ -318,7 +320,8 @@ __all__ = [
     "ExternalStateRefused", "ExternalStateUnavailable", "Fenced", "FileChanged", "FileLost", "Forbidden",
     "HashSeedChanged", "ImpureFunction", "InstanceLocked", "InstanceNotFound", "Invalid",
     "InvalidArchive", "InvalidBindingSiteName", "InvalidConfiguration", "InvalidConstraint",
-    "InvalidCount", "InvalidDataPack", "InvalidName", "InvalidOverride", "InvalidRunSpecs",
+    "InvalidCount", "InvalidDataPack", "InvalidModelFile", "InvalidName", "InvalidOverride",
+    "InvalidRunSpecs",
     "InvalidScenario", "InvalidState", "InvalidTask", "InvalidTaskInput", "InvalidTimeout",
     "IsolationUnavailable", "KeyReused", "KindNotAllowed", "LeaseHeld", "LimitExceeded",
     "ManagerUnusable", "MinPolymersExceedEntropy", "MissingEquation", "MissingExtra", "ModelChanged",

@@ -15,6 +15,10 @@ class InvalidScenario(Invalid):
     """The scenario definition is wrong: {reason}."""
 
 
+class InvalidModelFile(InvalidScenario):
+    """The model file {path} can't be read: {reason}."""
+
+
 class InvalidTimeout(Invalid):
     """The timeout is wrong: {reason}."""
 

@@ -25,7 +25,7 @@ from perdure.engines.system_dynamics.sources.problems import Problems
 from perdure.engines.system_dynamics.sources.vensim import parsing
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of
 from perdure.engines.system_dynamics.sources.vensim.text import read_text, split
-from perdure.errors import InvalidScenario, MissingExtra, UnservableModel
+from perdure.errors import InvalidModelFile, MissingExtra, UnservableModel
 
 CONTROL = """
 ********************************************************
@@ -436,9 +436,9 @@ def test_without_pysd_the_extra_is_named(monkeypatch):
 
 def test_the_ending_of_a_file_decides(tmp_path):
     assert Model.from_file(ROOT / "samples/teacup/teacup.mdl").name == "teacup"
-    with pytest.raises(InvalidScenario, match=r"is no model file; they end in .*\.mdl"):
+    with pytest.raises(InvalidModelFile, match=r"can't be read: the names of model files end in .*\.mdl"):
         Model.from_file(tmp_path / "model.txt")
-    with pytest.raises(InvalidScenario, match="can't be read"):
+    with pytest.raises(InvalidModelFile, match="can't be read"):
         Model.from_vensim(tmp_path / "missing.mdl")
 
 

@@ -6,7 +6,7 @@ import pytest
 from openpyxl import Workbook
 from openpyxl.workbook.defined_name import DefinedName
 
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.spreadsheets import Spreadsheets
 
 SHEETS = Path(__file__).parents[2] / "fixtures/sd_models"
@@ -110,11 +110,11 @@ def test_text_files_and_old_spreadsheets(sheets):
     ],
 )
 def test_what_can_not_be_read_is_refused_with_the_reason(sheets, call, message):
-    with pytest.raises(Refused, match=message):
+    with pytest.raises(Unservable, match=message):
         call(sheets)
 
 
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "input.xlsx").write_bytes(b"no spreadsheet")
-    with pytest.raises(Refused, match="can't be read"):
+    with pytest.raises(Unservable, match="can't be read"):
         Spreadsheets(tmp_path).constants("input.xlsx", "Data", "A1", ())

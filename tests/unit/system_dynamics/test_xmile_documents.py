@@ -11,7 +11,7 @@ from perdure.cli import app
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics.checking import check_file
 from perdure.engines.system_dynamics.sources.xmile.tags import parse
-from perdure.errors import CircularDefinition, InvalidScenario, MissingEquation, UnservableModel
+from perdure.errors import CircularDefinition, InvalidModelFile, MissingEquation, UnservableModel
 
 DIMENSIONS = """<dimensions><dim name="R"><elem name="n"/><elem name="s"/></dim><dim name="K" size="2"/>
 <dim name="S"><elem name="s"/></dim></dimensions>"""
@@ -298,7 +298,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, document: str, reason: str)
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InvalidScenario, match="can't be read: No such file"):
+    with pytest.raises(InvalidModelFile, match=r"^The model file \S+none.xmile can't be read: No such file"):
         Model.from_xmile(tmp_path / "none.xmile")
 
 

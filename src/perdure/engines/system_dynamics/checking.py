@@ -61,7 +61,7 @@ def check_file(path: Path) -> Report:
 
     Raises
     ------
-    InvalidScenario
+    InvalidModelFile
         If the file can't be read, or is no model file.
     """
     try:

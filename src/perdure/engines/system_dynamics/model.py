@@ -161,7 +161,7 @@ class Model(ModelElements):
 
         Raises
         ------
-        InvalidScenario
+        InvalidModelFile
             If the file can't be read.
         UnservableModel
             If it holds what can't be served; the error lists all with line and element.
@@ -189,7 +189,7 @@ class Model(ModelElements):
 
         Raises
         ------
-        InvalidScenario
+        InvalidModelFile
             If the file can't be read.
         UnservableModel
             If it holds what can't be served; the error lists all with line and element.
@@ -209,7 +209,7 @@ class Model(ModelElements):
 
         Raises
         ------
-        InvalidScenario
+        InvalidModelFile
             If the ending is that of no model file.
         """
         from perdure.engines.system_dynamics.sources.loading import reader_of

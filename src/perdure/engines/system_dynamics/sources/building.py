@@ -23,7 +23,7 @@ from perdure.engines.system_dynamics.sources.limits import (
 from perdure.engines.system_dynamics.sources.macros import MacroCalls, net_flow
 from perdure.engines.system_dynamics.sources.names import Naming, as_written
 from perdure.engines.system_dynamics.sources.outflows import limit_outflows
-from perdure.engines.system_dynamics.sources.problems import LimitExceeded, Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.engines.system_dynamics.sources.specs import Times, times_of
 from perdure.engines.system_dynamics.sources.structures import build_structures, driven_flows
@@ -60,7 +60,7 @@ def build(
 
     Raises
     ------
-    LimitExceeded
+    TooLarge
         If the model is too large; the problems say so too.
     """
     return _Building(source, model, functions, problems, naming).build()
@@ -111,13 +111,13 @@ class _Building:
     def _count(self, entities: int) -> None:
         self.entities += entities
         if self.entities > MOST_ENTITIES:
-            raise LimitExceeded(f"the model has more than {MOST_ENTITIES} variables and modules")
+            raise TooLarge(f"the model has more than {MOST_ENTITIES} variables and modules")
 
     def _enter(self, part: form.Part, scope: Scope) -> None:
         """Enter the variables and modules of a part into its scope, and connect the modules."""
         self._count(len(part.variables) + len(part.modules))
         if len(scope.path) > MOST_NESTING:
-            raise Refused(f"modules are nested more than {MOST_NESTING} levels deep")
+            raise Unservable(f"modules are nested more than {MOST_NESTING} levels deep")
         prefix = "".join(f"{self.naming(name)}." for name in scope.path)
         for variable in part.variables:
             key = canonical(variable.name)
@@ -132,7 +132,7 @@ class _Building:
             with self.problems.at(module.line, module.name):
                 held = self.parts.get(canonical(module.part))
                 if held is None:
-                    raise Refused(f"the file has no model {module.part!r}")
+                    raise Unservable(f"the file has no model {module.part!r}")
                 inner = Scope((*scope.path, module.name), scope)
                 scope.modules[canonical(module.name)] = inner
                 self._enter(held, inner)
@@ -148,7 +148,7 @@ class _Building:
         giving = scope.find(source)
         for name, symbol in ((target, taking), (source, giving)):
             if symbol is None:
-                raise Refused(f"it connects {name!r}, which isn't there")
+                raise Unservable(f"it connects {name!r}, which isn't there")
         assert taking is not None and giving is not None
         taking.connected = giving
 
@@ -161,7 +161,7 @@ class _Building:
             for cell in self._cells(symbol):
                 self.cells += 1
                 if self.cells > MOST_CELLS:
-                    raise LimitExceeded(f"the variables have more than {MOST_CELLS} cells")
+                    raise TooLarge(f"the variables have more than {MOST_CELLS} cells")
                 element = self._element(symbol, self._name(symbol, cell))
                 element.units, element.documentation = variable.units, variable.documentation
                 symbol.cells[cell] = element
@@ -195,7 +195,9 @@ class _Building:
         """Return the subscripts that an equation is for."""
         written = equation.subscripts or symbol.dimensions
         if len(written) != len(symbol.dimensions):
-            raise Refused(f"it has {len(symbol.dimensions)} subscripts, but an equation for {len(written)}")
+            raise Unservable(
+                f"it has {len(symbol.dimensions)} subscripts, but an equation for {len(written)}"
+            )
         return written
 
     def _name(self, symbol: Symbol, cell: Cell) -> str:
@@ -206,7 +208,7 @@ class _Building:
     def _element(self, symbol: Symbol, name: str) -> Element:
         variable, model = symbol.variable, self.model
         if name in model.elements:
-            raise Refused(f"there is already a variable {name!r}")
+            raise Unservable(f"there is already a variable {name!r}")
         if symbol.connected is not None or variable.kind in ("aux", "data", "curve"):
             return model.converter(name)
         if variable.kind == "stock":
@@ -243,11 +245,11 @@ class _Building:
                 written = self._written(symbol, equation)
                 names = tuple(map(canonical, written))
                 if names in defined and not equation.exceptions:
-                    raise Refused(f"there is already an equation of {_place(symbol.shown, written)}")
+                    raise Unservable(f"there is already an equation of {_place(symbol.shown, written)}")
                 defined.add(names)
                 try:
                     self._equate_all(symbol, equation, written, names)
-                except Refused as refused:
+                except Unservable as refused:
                     self._add_unknown(symbol, equation, refused)
                     raise
 
@@ -259,7 +261,7 @@ class _Building:
             if isinstance(element, Element):
                 self._equate(symbol, cell, element, equation, names)
 
-    def _add_unknown(self, symbol: Symbol, equation: form.Equation, refused: Refused) -> None:
+    def _add_unknown(self, symbol: Symbol, equation: form.Equation, refused: Unservable) -> None:
         """Add all names of a refused equation that mean nothing; writing out ends at the first problem."""
         context = self._context(symbol.scope, symbol.shown)
         for node in (equation.expression, equation.initial):
@@ -273,7 +275,7 @@ class _Building:
             for cell, element in symbol.cells.items():
                 found = giving.cells.get(cell) or giving.cells.get(())
                 if found is None:
-                    raise Refused(f"it takes its value from {giving.shown}, which has other subscripts")
+                    raise Unservable(f"it takes its value from {giving.shown}, which has other subscripts")
                 assert isinstance(element, Element)
                 element.equation = found
 
@@ -295,7 +297,7 @@ class _Building:
             return
         value = context.defined(symbol, cell, equation)
         if value is None:
-            raise Refused("it has no equation")
+            raise Unservable("it has no equation")
         if equation.initial is not None:
             start = context.value(equation.initial)
             value = Hidden(context.hidden_name("active"), "converter", value, start)

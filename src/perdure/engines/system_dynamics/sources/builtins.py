@@ -10,7 +10,7 @@ from perdure.engines.system_dynamics.expression import Expression, Memory, Numbe
 from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.averages import delay_of, forecast_of, smooth_of, trend_of
 from perdure.engines.system_dynamics.sources.equations import Builtin, Context, Functions
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["XMILE", "XMILE_OF_BPTK"]
 
@@ -89,7 +89,7 @@ def _counter(c: Context, a: Nodes) -> Expression:
 
 
 def _clock(c: Context, a: Nodes) -> Expression:
-    raise Refused("it reads the clock, so a resumed run would go on with other numbers")
+    raise Unservable("it reads the clock, so a resumed run would go on with other numbers")
 
 
 # History ----------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def _end_value(c: Context, a: Nodes) -> Expression:
 def _derivative(c: Context, a: Nodes) -> Expression:
     order = a[1] if len(a) > 1 else form.Number(1.0)
     if not isinstance(order, form.Number) or order.value not in (0.0, 1.0, 2.0, 3.0, 4.0):
-        raise Refused("the order of DERIVN must be a whole number from 0 to 4")
+        raise Unservable("the order of DERIVN must be a whole number from 0 to 4")
     value = c.value(a[0])
     for _ in range(int(order.value)):
         value = c.variable("difference", value)
@@ -186,7 +186,7 @@ def _interpolate(c: Context, a: Nodes) -> Expression:
     name = a[0]
     symbol = c.scope.find(name.name) if isinstance(name, form.Name) else None
     if symbol is None or len(symbol.dimensions) != len(a) - 1:
-        raise Refused("INTERPOLATE takes an array, and then a share for each of its dimensions")
+        raise Unservable("INTERPOLATE takes an array, and then a share for each of its dimensions")
     values = list(c.each(name))
     for dimension, share in zip(reversed(symbol.dimensions), reversed(c.values(a[1:])), strict=True):
         size = len(c.dimensions.elements(dimension))
@@ -215,7 +215,7 @@ def _area(c: Context, a: Nodes) -> Expression:
 def _order(nodes: Nodes, at: int, function: str) -> int:
     node = nodes[at]
     if not isinstance(node, form.Number) or not 1.0 <= node.value <= 100.0 or node.value % 1.0:
-        raise Refused(f"the order of {function} must be a whole number from 1 to 100")
+        raise Unservable(f"the order of {function} must be a whole number from 1 to 100")
     return int(node.value)
 
 

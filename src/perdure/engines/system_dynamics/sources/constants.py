@@ -5,7 +5,7 @@ from perdure.engines.system_dynamics.sources.dimensions import Dimensions
 from perdure.engines.system_dynamics.sources.equations import Budget, Context
 from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH
 from perdure.engines.system_dynamics.sources.macros import MacroCalls
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope
 from perdure.engines.system_dynamics.sources.specs import worked_out
 from perdure.engines.system_dynamics.sources.xmile.equations import equation_of
@@ -36,7 +36,7 @@ def constant_of(text: str) -> float:
     try:
         node = equation_of(text)
         if node is None:
-            raise Refused("it is empty")
+            raise Unservable("it is empty")
         return worked_out(context.value(node), {})
-    except Refused as refused:
+    except Unservable as refused:
         raise ModelError(f"{text!r:.80} is no number and no equation of numbers: {refused}.") from None

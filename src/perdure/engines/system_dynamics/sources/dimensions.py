@@ -5,7 +5,7 @@ from itertools import product
 
 from perdure.engines.system_dynamics.sources.form import Dimension, canonical
 from perdure.engines.system_dynamics.sources.limits import MOST_CELLS, MOST_ELEMENTS
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 
 __all__ = ["Cell", "Dimensions"]
 
@@ -45,7 +45,7 @@ class Dimensions:
         try:
             return self._elements[canonical(name)]
         except KeyError:
-            raise Refused(f"the dimension {name!r} isn't defined") from None
+            raise Unservable(f"the dimension {name!r} isn't defined") from None
 
     def shown(self, element: str) -> str:
         """Return an element's name as the file writes it."""
@@ -99,7 +99,7 @@ class Dimensions:
         for axis in axes:
             size *= len(axis)
         if size > MOST_CELLS:
-            raise Refused(f"it has {size} cells; {MOST_CELLS} are allowed")
+            raise Unservable(f"it has {size} cells; {MOST_CELLS} are allowed")
         left_out: set[Cell] = set()
         for exception in exceptions:
             left_out.update(product(*(self._axis(subscript) for subscript in exception)))
@@ -110,7 +110,7 @@ class Dimensions:
             return self.elements(subscript)
         key = canonical(subscript)
         if self.owner(key) is None:
-            raise Refused(f"{subscript!r} is no dimension and no element of one")
+            raise Unservable(f"{subscript!r} is no dimension and no element of one")
         return (key,)
 
     def _related(self, name: str, other: str) -> bool:

@@ -24,7 +24,7 @@ from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import MOST_CELLS, MOST_NESTING
-from perdure.engines.system_dynamics.sources.problems import LimitExceeded, Refused
+from perdure.engines.system_dynamics.sources.problems import TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.errors import suggest
 
@@ -50,7 +50,7 @@ class Macros(Protocol):
     def __contains__(self, name: str) -> bool: ...
 
     def call(self, name: str, arguments: tuple[form.Node, ...], context: "Context") -> Expression:
-        """Return the value of a call; raise `Refused` if that isn't possible."""
+        """Return the value of a call; raise `Unservable` if that isn't possible."""
         ...
 
 
@@ -65,7 +65,7 @@ class Budget:
         """Count an operation."""
         self._left -= 1
         if self._left < 0:
-            raise LimitExceeded(f"the equations have more than {self._operations} operations")
+            raise TooLarge(f"the equations have more than {self._operations} operations")
 
 
 class _Depth:
@@ -76,7 +76,7 @@ class _Depth:
 
     def __enter__(self) -> None:
         if self._level >= MOST_NESTING:
-            raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
+            raise Unservable(f"it is nested more than {MOST_NESTING} levels deep")
         self._level += 1
 
     def __exit__(self, *error: object) -> None:
@@ -135,7 +135,7 @@ class Context:
 
         Raises
         ------
-        Refused
+        Unservable
             If it can't be served.
         """
         # Sums and products lean to the left; however long they are, the stack stays small.
@@ -186,7 +186,7 @@ class Context:
             case form.Call(function, arguments):
                 return self._call(function, arguments)
             case form.Curve():
-                raise Refused("a graphical function stands where a number is needed")
+                raise Unservable("a graphical function stands where a number is needed")
 
     # Names --------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class Context:
         symbol = self.scope.find(node.name)
         if symbol is not None:
             if symbol.variable.kind == "curve" and not symbol.cells:
-                raise Refused(f"{node.name!r} is a graphical function; call it with an argument")
+                raise Unservable(f"{node.name!r} is a graphical function; call it with an argument")
             return self._cell(symbol, self._target(symbol, node.subscripts))
         key = canonical(node.name)
         if key == "self" and self.itself is not None and not node.subscripts:
@@ -207,7 +207,7 @@ class Context:
             owner = self.dimensions.owner(key)
             if owner is not None:
                 return Number(float((self.dimensions.place(owner, key) or 0) + 1))
-        raise Refused(self._unknown("variable", node.name))
+        raise Unservable(self._unknown("variable", node.name))
 
     def _is_function_without_arguments(self, key: str) -> bool:
         return key in self.functions and self.functions[key].fewest == 0
@@ -239,7 +239,7 @@ class Context:
         """Return the position of the cell in a dimension, from 0."""
         element = self._bound(dimension)
         if element is None:
-            raise Refused(f"the dimension {dimension!r} has no index here")
+            raise Unservable(f"the dimension {dimension!r} has no index here")
         place = self.dimensions.place(dimension, element)
         assert place is not None
         return place
@@ -280,7 +280,7 @@ class Context:
         found = symbol.cells.get(cell)
         if found is None:
             shown = ",".join(map(self.dimensions.shown, cell))
-            raise Refused(
+            raise Unservable(
                 f"{symbol.variable.name}[{shown}] isn't defined"
                 if cell
                 else f"{symbol.variable.name} has no value"
@@ -291,7 +291,7 @@ class Context:
         """Return the value of a variable at the stop time, written out; None for what doesn't change."""
         context, equation = symbol.definitions.get(cell, (None, None))
         if symbol.variable.kind == "stock" or not isinstance(context, Context) or equation is None:
-            raise Refused(f"the value of {symbol.variable.name} at the end isn't known before the run")
+            raise Unservable(f"the value of {symbol.variable.name} at the end isn't known before the run")
         if equation.expression is None or isinstance(equation.expression, form.Number):
             return None
         ended = replace(context, time=self.time, at_end=True)
@@ -313,7 +313,7 @@ class Context:
         if not subscripts:
             return tuple(self._same(symbol, i, n, of) for i, (n, of) in enumerate(_occurrences(dimensions)))
         if len(subscripts) != len(dimensions):
-            raise Refused(
+            raise Unservable(
                 f"{symbol.variable.name} has {len(dimensions)} subscripts, not {len(subscripts)}"
                 if dimensions
                 else f"{symbol.variable.name} has no subscripts"
@@ -362,7 +362,7 @@ class Context:
         if element is None and len(self.subscripts) == len(symbol.dimensions):
             element = self._by_position(self.subscripts[i], dimension)
         if element is None:
-            raise Refused(f"{symbol.variable.name} is an array; give it subscripts, or an array function")
+            raise Unservable(f"{symbol.variable.name} is an array; give it subscripts, or an array function")
         return element
 
     def _own(self, dimension: str, occurrence: int, occurrences: int) -> str | None:
@@ -409,13 +409,13 @@ class Context:
                 if bound is not None:
                     found = self.dimensions.corresponding(name, bound, dimension)
                     if found is None:
-                        raise Refused(f"{name!r} and {dimension!r} have no elements in common")
+                        raise Unservable(f"{name!r} and {dimension!r} have no elements in common")
                     return found
             case form.Between(first, last):
                 key = f"{first}:{last} {dimension} {occurrence}"
                 if key in self.indices:
                     return self.indices[key]
-        raise Refused("a whole dimension stands where one element is needed; use an array function")
+        raise Unservable("a whole dimension stands where one element is needed; use an array function")
 
     def _item(self, dimension: str, name: str, occurrence: int, occurrences: int) -> str | Expression:
         element = self.dimensions.element(dimension, name)
@@ -425,17 +425,17 @@ class Context:
         if key in self.dimensions:
             bound = self._bound(name, occurrence, occurrences)
             if bound is None:
-                raise Refused(f"the dimension {name!r} has no index here")
+                raise Unservable(f"the dimension {name!r} has no index here")
             found = self.dimensions.corresponding(name, bound, dimension)
             if found is None:
                 found = self._by_position((key, bound), dimension)
             if found is None:
-                raise Refused(f"{name!r} and {dimension!r} have no elements in common")
+                raise Unservable(f"{name!r} and {dimension!r} have no elements in common")
             return found
         symbol = self.scope.find(name)
         if symbol is not None and not symbol.dimensions:
             return self._cell(symbol, ())
-        raise Refused(f"{name!r} is no element of the dimension {dimension!r}")
+        raise Unservable(f"{name!r} is no element of the dimension {dimension!r}")
 
     # Lists --------------------------------------------------------------------------------------------------
 
@@ -457,7 +457,7 @@ class Context:
         for elements in axes.values():
             size *= len(elements)
         if size > MOST_CELLS:
-            raise Refused(f"it goes through {size} cells; {MOST_CELLS} are allowed")
+            raise Unservable(f"it goes through {size} cells; {MOST_CELLS} are allowed")
         for elements in product(*axes.values()):
             chosen = dict(zip(axes, elements, strict=True))
             yield chosen, replace(self, indices={**self.indices, **chosen}).value(node)
@@ -515,10 +515,10 @@ class Context:
         places = [None if end is None else self.dimensions.place(dimension, end) for end in ends]
         for name, place in zip((first, last), places, strict=True):
             if place is None:
-                raise Refused(f"{name!r} is no element of the dimension {dimension!r}")
+                raise Unservable(f"{name!r} is no element of the dimension {dimension!r}")
         elements = self.dimensions.elements(dimension)[places[0] : (places[1] or 0) + 1]
         if not elements:
-            raise Refused(f"the range {first}:{last} is empty: {last!r} comes before {first!r}")
+            raise Unservable(f"the range {first}:{last} is empty: {last!r} comes before {first!r}")
         return elements
 
     # Functions ----------------------------------------------------------------------------------------------
@@ -532,10 +532,10 @@ class Context:
             return self.macros.call(key, arguments, self)
         builtin = self.functions.get(key)
         if builtin is None:
-            raise Refused(self._unknown("function", function))
+            raise Unservable(self._unknown("function", function))
         count = len(arguments)
         if count < builtin.fewest or (builtin.most is not None and count > builtin.most):
-            raise Refused(f"{function.upper()} takes {_arity(builtin)}, not {count}")
+            raise Unservable(f"{function.upper()} takes {_arity(builtin)}, not {count}")
         return builtin.make(self, arguments)
 
     def _has_curve(self, symbol: Symbol) -> bool:
@@ -550,18 +550,18 @@ class Context:
         if isinstance(node, form.Name):
             symbol = self.scope.find(node.name)
             if symbol is None:
-                raise Refused(self._unknown("graphical function", node.name))
+                raise Unservable(self._unknown("graphical function", node.name))
             while symbol.connected is not None:
                 symbol = symbol.connected
             if not symbol.curves:
-                raise Refused(f"{node.name!r} has no graphical function")
+                raise Unservable(f"{node.name!r} has no graphical function")
             cell = self._target(symbol, node.subscripts) if symbol.dimensions else ()
             if isinstance(cell, tuple):
                 if cell not in symbol.curves:
-                    raise Refused(f"{node.name!r} has no graphical function for {', '.join(cell)}")
+                    raise Unservable(f"{node.name!r} has no graphical function for {', '.join(cell)}")
                 name, curve = symbol.curves[cell]
                 return Lookup(argument, curve.points if name is None else name, kind or curve.kind)
-        raise Refused("a graphical function is needed, by its name")
+        raise Unservable("a graphical function is needed, by its name")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,12 @@ from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
 from perdure.engines.system_dynamics.sources.limits import MOST_BYTES
 from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
-from perdure.engines.system_dynamics.sources.problems import LimitExceeded, Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.vensim.builtins import VENSIM
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of as form_of_vensim
 from perdure.engines.system_dynamics.sources.xmile.reading import form_of as form_of_xmile
-from perdure.errors import Invalid, InvalidScenario
+from perdure.errors import Invalid, InvalidModelFile
 
 __all__ = ["Reader", "load_into", "read_vensim", "read_xmile", "reader_of"]
 
@@ -40,10 +40,12 @@ _READERS: Mapping[str, Reader] = {
 
 
 def reader_of(path: Path) -> Reader:
-    """Return what reads a file, by the ending of its name; raise `InvalidScenario` if nothing does."""
+    """Return what reads a file, by the ending of its name; raise `InvalidModelFile` if nothing does."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise InvalidScenario(reason=f"{path} is no model file; they end in {', '.join(_READERS)}")
+        raise InvalidModelFile(
+            path=str(path), reason=f"the names of model files end in {', '.join(_READERS)}"
+        )
     return reader
 
 
@@ -59,7 +61,7 @@ def load_into(
 
     Raises
     ------
-    InvalidScenario
+    InvalidModelFile
         If the file can't be read.
     UnservableModel
         If it holds what can't be served; the error lists all with line and element.
@@ -72,8 +74,8 @@ def load_into(
         if naming == "bptk" and functions is XMILE:
             functions = XMILE_OF_BPTK
         times = build(form, model, functions, problems, NAMINGS[naming])
-    except Refused as refused:
-        if not (isinstance(refused, LimitExceeded) and refused.noted):
+    except Unservable as refused:
+        if not (isinstance(refused, TooLarge) and refused.noted):
             problems.add(0, "", str(refused))
         problems.check(path.name)
         raise
@@ -86,7 +88,7 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InvalidScenario(reason=f"{path} can't be read: {error.strerror}") from error
+        raise InvalidModelFile(path=str(path), reason=str(error.strerror)) from error
     if len(content) > MOST_BYTES:
-        raise Refused(f"it is larger than {MOST_BYTES} bytes")
+        raise Unservable(f"it is larger than {MOST_BYTES} bytes")
     return content

@@ -9,7 +9,7 @@ from perdure.engines.system_dynamics.sources.dimensions import Cell
 from perdure.engines.system_dynamics.sources.equations import Context
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import MOST_NESTING
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 
 __all__ = ["MacroCalls", "net_flow"]
@@ -38,11 +38,11 @@ class MacroCalls:
         """Return the value of a call: its first result, with its other variables beside it."""
         macro = self._macros[name]
         if len(arguments) != len(macro.parameters):
-            raise Refused(
+            raise Unservable(
                 f"the macro {macro.name} takes {len(macro.parameters)} arguments, not {len(arguments)}"
             )
         if self._depth >= MOST_NESTING:
-            raise Refused(f"macros call each other more than {MOST_NESTING} levels deep")
+            raise Unservable(f"macros call each other more than {MOST_NESTING} levels deep")
         self._count(len(macro.variables))
         self._depth += 1
         try:
@@ -83,7 +83,7 @@ class MacroCalls:
         result = scope.find(macro.results[0])
         value = None if result is None else result.cells.get(())
         if not isinstance(value, Reference):
-            raise Refused(f"the macro {macro.name} has no result")
+            raise Unservable(f"the macro {macro.name} has no result")
         return replace(
             made[value.name], beside=tuple(each for name, each in made.items() if name != value.name)
         )
@@ -121,7 +121,7 @@ def _hidden(name: str, symbol: Symbol, cell: Cell, equation: form.Equation, oute
         return Hidden(name, "stock", net_flow(inner, symbol.variable, equation), initial)
     value = inner.defined(symbol, cell, equation)
     if value is None:
-        raise Refused(f"{symbol.variable.name} has no equation")
+        raise Unservable(f"{symbol.variable.name} has no equation")
     start = None if equation.initial is None else inner.value(equation.initial)
     return Hidden(name, "converter", value, start)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perdure.errors import Invalid, UnservableModel
 
-__all__ = ["LimitExceeded", "Problem", "Problems", "Refused"]
+__all__ = ["Problem", "Problems", "TooLarge", "Unservable"]
 
 _SHOWN = 20
 
@@ -24,11 +24,11 @@ class Problem:
         return f"{place}{self.element}: {self.reason}" if self.element else f"{place}{self.reason}"
 
 
-class Refused(Exception):
+class Unservable(Exception):
     """What a part of an equation can't be served for; whoever knows its place adds that."""
 
 
-class LimitExceeded(Refused):
+class TooLarge(Unservable):
     """A limit of the whole file is exceeded: nothing further is built.
 
     Attributes
@@ -70,16 +70,16 @@ class Problems:
     def at(self, line: int, element: str) -> Iterator[None]:
         """Note what is refused within as a problem of this place, and go on after it.
 
-        A `LimitExceeded` is noted where it arises, and ends everything.
+        A `TooLarge` is noted where it arises, and ends everything.
         """
         try:
             yield
-        except LimitExceeded as limit:
+        except TooLarge as limit:
             if not limit.noted:
                 self.add(line, element, str(limit))
                 limit.noted = True
             raise
-        except Refused as refused:
+        except Unservable as refused:
             self.add(line, element, str(refused))
         except Invalid as error:
             self.add(line, element, str(error))

@@ -8,7 +8,7 @@ from perdure.engines.system_dynamics.elements import Element
 from perdure.engines.system_dynamics.expression import Expression, Number, Operation
 from perdure.engines.system_dynamics.sources.equations import Context
 from perdure.engines.system_dynamics.sources.form import Node, Specs
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 
 __all__ = ["Times", "times_of", "worked_out"]
 
@@ -79,12 +79,12 @@ def worked_out(expression: Expression, known: Mapping[str, float]) -> float:
     try:
         return _evaluated(expression, known, 0)
     except (ArithmeticError, ValueError) as error:
-        raise Refused(f"it can't be worked out before the run: {error}") from None
+        raise Unservable(f"it can't be worked out before the run: {error}") from None
 
 
 def _evaluated(expression: Expression, known: Mapping[str, float], depth: int) -> float:
     if depth > 50:
-        raise Refused("it depends on itself, or on too many variables")
+        raise Unservable("it depends on itself, or on too many variables")
     match expression:
         case Number(value):
             return value
@@ -101,4 +101,4 @@ def _evaluated(expression: Expression, known: Mapping[str, float], depth: int) -
                 return float(
                     _ARITHMETIC[operator](*(_evaluated(each, known, depth + 1) for each in operands))
                 )
-    raise Refused("it must be a number, or be worked out from numbers before the run")
+    raise Unservable("it must be a number, or be worked out from numbers before the run")

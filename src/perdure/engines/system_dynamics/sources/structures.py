@@ -18,7 +18,7 @@ from perdure.engines.system_dynamics.expression import (
 from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.dimensions import Cell
 from perdure.engines.system_dynamics.sources.equations import Context
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Symbol
 
 __all__ = ["build_structures", "driven_flows"]
@@ -96,13 +96,13 @@ class _Cell:
     def _element(self, flow: Symbol) -> Element:
         element = flow.cells.get(self.cell)
         if not isinstance(element, Element):
-            raise Refused(f"its flow {flow.shown} has other subscripts")
+            raise Unservable(f"its flow {flow.shown} has other subscripts")
         return element
 
     def _fraction(self, flow: Symbol) -> Expression:
         equation = self._element(flow).equation
         if equation is None:
-            raise Refused(f"its leak {flow.shown} has no fraction")
+            raise Unservable(f"its leak {flow.shown} has no fraction")
         return self.context.variable("leak", as_expression(equation))
 
     def _memory(self) -> Memory:

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from perdure.engines.system_dynamics.sources.form import canonical
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Datasets"]
 
@@ -38,7 +38,7 @@ class Datasets:
         self._columns: dict[str, tuple[tuple[float, float], ...]] | None = None
 
     def series(self, name: str, cell: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
-        """Return the times and values of a cell of a variable; raise `Refused` if there are none."""
+        """Return the times and values of a cell of a variable; raise `Unservable` if there are none."""
         if self._columns is None:
             self._columns = {}
             for path in self._paths:
@@ -46,7 +46,7 @@ class Datasets:
         found = self._columns.get(_key(f"{name}[{','.join(cell)}]" if cell else name))
         if not found:
             files = ", ".join(path.name for path in self._paths)
-            raise Refused(
+            raise Unservable(
                 "it is a data variable without an equation, and "
                 + (f"{files} has no values for it" if files else "no file with its values is given")
             )
@@ -57,7 +57,7 @@ def _columns(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
     try:
         text = path.read_text("utf-8-sig", errors="replace")
     except OSError as error:
-        raise Refused(f"{path.name} can't be read: {error.strerror}") from error
+        raise Unservable(f"{path.name} can't be read: {error.strerror}") from error
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         return {}

@@ -17,7 +17,7 @@ from perdure.engines.system_dynamics.sources.form import (
     Whole,
     canonical,
 )
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS, NA
 from perdure.engines.system_dynamics.sources.vensim.parsing import plain_name
 from perdure.engines.system_dynamics.sources.vensim.ranges import Ranges
@@ -63,13 +63,13 @@ class Translator:
 
         Raises
         ------
-        Refused
+        Unservable
             If something in it isn't supported; all such functions are named.
         """
         equation = _Equation(self, tuple(subscripts))
         node = equation.node(syntax, 0)
         if equation.unsupported:
-            raise Refused("; ".join(f"{title} isn't supported" for title in equation.unsupported))
+            raise Unservable("; ".join(f"{title} isn't supported" for title in equation.unsupported))
         return node
 
     def curve(self, syntax: Any) -> Curve:
@@ -90,16 +90,16 @@ class _Equation:
 
     def node(self, syntax: Any, depth: int) -> Node:
         if depth > _MOST_NESTED:
-            raise Refused("the equation is nested too deeply")
+            raise Unservable("the equation is nested too deeply")
         if isinstance(syntax, bool | int | float) or hasattr(syntax, "dtype"):
             if getattr(syntax, "shape", ()):
-                raise Refused("a list of numbers is the whole right side of an equation")
+                raise Unservable("a list of numbers is the whole right side of an equation")
             value = float(syntax)
             return Number(NA if math.isnan(value) else value)
         kind = type(syntax).__name__.removesuffix("Structure")
         translate = _STRUCTURES.get(kind)
         if translate is None:
-            raise Refused(_MISPLACED.get(kind, f"{kind} isn't supported here"))
+            raise Unservable(_MISPLACED.get(kind, f"{kind} isn't supported here"))
         return translate(self, syntax, depth + 1)
 
     # Operators ----------------------------------------------------------------------------------------------
@@ -181,14 +181,14 @@ class _Equation:
         """Return a reference to a variable with its last dimensions as a whole."""
         node = self.node(syntax, depth)
         if not isinstance(node, Name) or len(node.subscripts) < along:
-            raise Refused("the function takes an array by its name and subscripts")
+            raise Unservable("the function takes an array by its name and subscripts")
         keep = len(node.subscripts) - along
         known = self.translator.variables.get(canonical(node.name), ())
         wholes = []
         for i, subscript in enumerate(node.subscripts[keep:], keep):
             name = getattr(subscript, "name", None)
             if not isinstance(name, str):
-                raise Refused("the function takes an array by its name and subscripts")
+                raise Unservable("the function takes an array by its name and subscripts")
             # An element stands for all of its dimension.
             own = known[i] if i < len(known) else name
             wholes.append(Whole(name if name in self.translator.ranges else own))
@@ -198,7 +198,7 @@ class _Equation:
         """Return the position, from 0, of the computed cell in the last dimension, or in one before."""
         ranges = [each for each in self.subscripts if each in self.translator.ranges]
         if len(ranges) < back:
-            raise Refused("the function gives an array, so the left side needs ranges as subscripts")
+            raise Unservable("the function gives an array, so the left side needs ranges as subscripts")
         return Operation("subtract", (Name(ranges[-back]), Number(1.0)))
 
     # Calls --------------------------------------------------------------------------------------------------
@@ -222,9 +222,9 @@ class _Equation:
         try:
             return FUNCTIONS[function](*arguments)
         except NotImplementedError as error:
-            raise Refused(f"{title} {error}") from None
+            raise Unservable(f"{title} {error}") from None
         except TypeError:
-            raise Refused(f"{title} doesn't take {len(arguments)} arguments") from None
+            raise Unservable(f"{title} doesn't take {len(arguments)} arguments") from None
 
     def called(self, function: str, *arguments: Any, depth: int) -> Call:
         return Call(function, tuple(self.node(each, depth) for each in arguments))
@@ -248,11 +248,11 @@ class _Equation:
             or not isinstance(first.subscripts[-1:], tuple)
             or not first.subscripts
         ):
-            raise Refused("VECTOR ELM MAP takes an array by its name and subscripts")
+            raise Unservable("VECTOR ELM MAP takes an array by its name and subscripts")
         last = first.subscripts[-1]
         ranges, known = self.translator.ranges, self.translator.variables.get(canonical(first.name))
         if not isinstance(last, Item) or not known:
-            raise Refused("VECTOR ELM MAP takes an element or a range of a variable of the model")
+            raise Unservable("VECTOR ELM MAP takes an element or a range of a variable of the model")
         cells = [canonical(each) for each in ranges.elements(known[-1])]
         starts = [Number(float(cells.index(canonical(each)))) for each in ranges.elements(last.name)]
         start: Node = starts[0]
@@ -276,7 +276,7 @@ class _Equation:
         """Return a call of a lookup, or of data, that is read otherwise than it is defined."""
         curve = self.node(arguments[0], depth)
         if not isinstance(curve, Name):
-            raise Refused("the function takes a lookup by its name")
+            raise Unservable("the function takes a lookup by its name")
         return Call(function, (curve, self.node(arguments[1], depth)))
 
     def area(self, arguments: Sequence[Any], depth: int) -> Node:
@@ -367,7 +367,7 @@ def _listed(subscripts: Any) -> Sequence[str]:
 
 def _taken(title: str, arguments: Sequence[Any], arity: int) -> Sequence[Any]:
     if len(arguments) != arity:
-        raise Refused(f"{title} takes {arity} arguments, not {len(arguments)}")
+        raise Unservable(f"{title} takes {arity} arguments, not {len(arguments)}")
     return arguments
 
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from threading import Lock
 from typing import Any
 
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.text import Entry
 from perdure.errors import MissingExtra
 
@@ -81,7 +81,7 @@ def parse(entry: Entry) -> Definition | Range | None:
 
     Raises
     ------
-    Refused
+    Unservable
         If it can't be parsed.
     MissingExtra
         If PySD isn't installed.
@@ -99,9 +99,9 @@ def parse(entry: Entry) -> Definition | Range | None:
                 return None
             component.parse()
         except RecursionError:
-            raise Refused("the equation is nested too deeply") from None
+            raise Unservable("the equation is nested too deeply") from None
         except Exception as error:
-            raise Refused(_reason(error)) from error
+            raise Unservable(_reason(error)) from error
         finally:
             del elements.eval
     kinds = {"Lookup": "lookup", "Data": "data", "UnchangeableConstant": "constant"}
@@ -184,7 +184,7 @@ def _elements_of(text: str) -> Iterator[str]:
         if numbered is None:
             yield plain_name(part)
         elif numbered[1] != numbered[3] or not (first := int(numbered[2])) < (last := int(numbered[4])):
-            raise Refused(f"{part.strip()} is no range of numbered elements")
+            raise Unservable(f"{part.strip()} is no range of numbered elements")
         else:
             yield from (f"{plain_name(numbered[1])}{i}" for i in range(first, last + 1))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from perdure.engines.system_dynamics.sources.form import Dimension, canonical
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.vensim.parsing import Range
 from perdure.engines.system_dynamics.sources.vensim.spreadsheets import Spreadsheets
 
@@ -116,7 +116,7 @@ class Ranges:
             return self._elements[name]
         each = self._ranges[name]
         if name in within:
-            raise Refused("the range is defined by itself")
+            raise Unservable("the range is defined by itself")
         definition = each.definition
         if isinstance(definition, dict):
             listed: tuple[str, ...] = tuple(

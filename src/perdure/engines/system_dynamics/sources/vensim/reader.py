@@ -25,7 +25,7 @@ from perdure.engines.system_dynamics.sources.form import (
     canonical,
 )
 from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.vensim.datasets import Datasets
 from perdure.engines.system_dynamics.sources.vensim.expressions import Translator
 from perdure.engines.system_dynamics.sources.vensim.parsing import (
@@ -112,7 +112,7 @@ class _Reader:
             parsed = None
             with self.problems.at(entry.line, _left_side(entry)):
                 if len(entry.equation) > MOST_LENGTH:
-                    raise Refused(f"the equation has more than {MOST_LENGTH} characters")
+                    raise Unservable(f"the equation has more than {MOST_LENGTH} characters")
                 parsed = parse(entry)
             if isinstance(parsed, Range):
                 ranges.append(parsed)
@@ -249,7 +249,7 @@ class _Section:
             yield replace(common, expression=flow, initial=self._expression(definition, syntax.initial))
         elif kind == "Call" and canonical(syntax.function.reference) == "active_initial":
             if len(syntax.arguments) != 2:
-                raise Refused("ACTIVE INITIAL takes 2 arguments")
+                raise Unservable("ACTIVE INITIAL takes 2 arguments")
             active, initial = (self._expression(definition, each) for each in syntax.arguments)
             yield replace(common, expression=active, initial=initial)
         else:
@@ -268,7 +268,7 @@ class _Section:
         """Yield an equation for each cell that one line gives a number."""
         cells = self._cells(definition).names
         if len(cells) != len(values):
-            raise Refused(f"the variable has {len(cells)} cells here, but there are {len(values)} numbers")
+            raise Unservable(f"the variable has {len(cells)} cells here, but there are {len(values)} numbers")
         for cell, value in zip(cells, values, strict=True):
             if not self._excepted(definition, cell):
                 yield replace(common, subscripts=cell, exceptions=(), expression=Number(value))
@@ -319,7 +319,7 @@ def _named(definitions: Sequence[Definition]) -> Iterator[tuple[Definition, str]
 def _reading(definition: Definition) -> CurveKind:
     """Return how the values of a data variable are read between its times."""
     if definition.keyword not in _READINGS:
-        raise Refused(f"the keyword :{str(definition.keyword).upper()}: isn't supported")
+        raise Unservable(f"the keyword :{str(definition.keyword).upper()}: isn't supported")
     return _READINGS[definition.keyword]
 
 
@@ -334,7 +334,7 @@ def _points(series: Series, i: int) -> tuple[tuple[float, float], ...]:
     """Return the points of one of the series; a place without a number is none."""
     points = tuple((x, y) for x, y in zip(series.x, series.ys[i], strict=True) if y == y)
     if not points:
-        raise Refused("the series holds no numbers")
+        raise Unservable("the series holds no numbers")
     return points
 
 

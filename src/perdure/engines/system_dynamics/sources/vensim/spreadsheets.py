@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Block", "Series", "Spreadsheets"]
 
@@ -111,7 +111,7 @@ class Spreadsheets:
         sheet = self._sheet(file, tab)
         sizes = [size for size in shape if size > 1]
         if len(sizes) > 2:
-            raise Refused(f"cells hold two dimensions at most, not {len(sizes)}")
+            raise Unservable(f"cells hold two dimensions at most, not {len(sizes)}")
         transposed = cell.endswith("*") and bool(sizes)
         rows, columns = [1] * (2 - len(sizes)) + sizes
         block = _placed(sheet, cell.rstrip("*"), *((columns, rows) if transposed else (rows, columns)))
@@ -119,7 +119,7 @@ class Spreadsheets:
         if transposed:
             table = [list(column) for column in zip(*table, strict=True)]
         if any(math.isnan(value) for row in table for value in row):
-            raise Refused(f"a cell of {file!r}, {tab!r}, {cell!r} is empty or holds no number")
+            raise Unservable(f"a cell of {file!r}, {tab!r}, {cell!r} is empty or holds no number")
         return [value for row in table for value in row]
 
     def series(self, file: str, tab: str, x: str, cell: str, count: int) -> Series:
@@ -145,7 +145,7 @@ class Spreadsheets:
             else:
                 xs, ys = [row[0] for row in _numbers(sheet, line)], _columns(table)
             if len(ys) != count or any(len(y) != len(xs) for y in ys):
-                raise Refused(f"the ranges {x!r} and {cell!r} don't fit each other, or the {count} series")
+                raise Unservable(f"the ranges {x!r} and {cell!r} don't fit each other, or the {count} series")
         return _sorted_series(xs, ys, f"{file!r}, {tab!r}, {x!r}")
 
     def names(self, file: str, tab: str, first: str, last: str, prefix: str) -> list[str]:
@@ -177,18 +177,18 @@ class Spreadsheets:
 
     def _opened(self, file: str, tab: str) -> Sheet:
         if file.startswith("?"):
-            raise Refused(f"the file {file!r} stands for a name that Vensim asks for")
+            raise Unservable(f"the file {file!r} stands for a name that Vensim asks for")
         path = self.folder / file.replace("\\", "/")
         if not path.is_file():
-            raise Refused(f"there is no file {file!r} beside the model")
+            raise Unservable(f"there is no file {file!r} beside the model")
         suffix = path.suffix.lower()
         reader: Callable[[Path, str], Sheet] = _READERS.get(suffix, _text)
         try:
             return reader(path, tab)
-        except Refused:
+        except Unservable:
             raise
         except Exception as error:
-            raise Refused(f"{file!r} can't be read: {error}") from error
+            raise Unservable(f"{file!r} can't be read: {error}") from error
 
 
 # Files ------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def _tab(names: Sequence[str], tab: str, path: Path) -> str:
     for name in names:
         if name.casefold() == tab.casefold():
             return name
-    raise Refused(f"{path.name!r} has no tab {tab!r}, but {', '.join(map(repr, names))}")
+    raise Unservable(f"{path.name!r} has no tab {tab!r}, but {', '.join(map(repr, names))}")
 
 
 def _value(text: str) -> str | float:
@@ -268,7 +268,7 @@ def _column(letters: str) -> int:
 def _corner(cell: str) -> tuple[int, int]:
     found = _CELL.fullmatch(cell)
     if not found:
-        raise Refused(f"{cell!r} is no cell, such as B5")
+        raise Unservable(f"{cell!r} is no cell, such as B5")
     return int(found[2]) - 1, _column(found[1])
 
 
@@ -277,7 +277,7 @@ def _placed(sheet: Sheet, cell: str, rows: int, columns: int) -> Block:
         return Block(*_corner(cell), rows, columns)
     block = _named(sheet, cell)
     if (block.rows, block.columns) != (rows, columns):
-        raise Refused(
+        raise Unservable(
             f"the range {cell!r} has {block.rows}x{block.columns} cells, the variable {rows}x{columns}"
         )
     return block
@@ -286,7 +286,7 @@ def _placed(sheet: Sheet, cell: str, rows: int, columns: int) -> Block:
 def _named(sheet: Sheet, name: str) -> Block:
     found = _RANGE.fullmatch(cells) if (cells := sheet.named(name)) else None
     if not found:
-        raise Refused(f"{name!r} is neither a cell nor the name of a range in that tab")
+        raise Unservable(f"{name!r} is neither a cell nor the name of a range in that tab")
     row, column = int(found[2]) - 1, _column(found[1])
     bottom = int(found[4]) - 1 if found[4] else row
     right = _column(found[3]) if found[3] else column
@@ -316,8 +316,8 @@ def _sorted_series(xs: list[float], ys: list[list[float]], where: str) -> Series
     """Return the series in ascending order of x, without the places that have no x."""
     order = sorted((i for i in range(len(xs)) if not math.isnan(xs[i])), key=lambda i: xs[i])
     if not order:
-        raise Refused(f"{where} holds no numbers")
+        raise Unservable(f"{where} holds no numbers")
     sorted_xs = tuple(xs[i] for i in order)
     if any(a == b for a, b in pairwise(sorted_xs)):
-        raise Refused(f"{where} holds a number twice")
+        raise Unservable(f"{where} holds a number twice")
     return Series(sorted_xs, tuple(tuple(y[i] for i in order) for y in ys))

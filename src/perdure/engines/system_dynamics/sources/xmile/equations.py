@@ -20,7 +20,7 @@ from perdure.engines.system_dynamics.sources.form import (
     Whole,
 )
 from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH, MOST_NESTING
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.xmile.tokens import Token, tokens_of
 
 __all__ = ["equation_of"]
@@ -51,11 +51,11 @@ def equation_of(text: str) -> Node | None:
 
     Raises
     ------
-    Refused
+    Unservable
         If it isn't an equation, is too long, or is nested too deeply.
     """
     if len(text) > MOST_LENGTH:
-        raise Refused(f"an equation has {len(text)} characters; {MOST_LENGTH} are allowed")
+        raise Unservable(f"an equation has {len(text)} characters; {MOST_LENGTH} are allowed")
     parser = _Parser(list(tokens_of(text)))
     return parser.whole()
 
@@ -74,7 +74,7 @@ class _Parser:
         node = self._expression(0)
         rest = self._next
         if rest.kind != "end":
-            raise Refused(f"{rest.text!r} isn't expected there")
+            raise Unservable(f"{rest.text!r} isn't expected there")
         return node
 
     @property
@@ -98,14 +98,14 @@ class _Parser:
     def _need(self, sign: str) -> None:
         if not self._has(sign):
             found = self._next.text
-            raise Refused(
+            raise Unservable(
                 f"{sign.upper()!r} is expected before {found!r}" if found else f"{sign.upper()!r} is missing"
             )
 
     def _expression(self, tightness: int) -> Node:
         self._depth += 1
         if self._depth > MOST_NESTING:
-            raise Refused(f"it is nested more than {MOST_NESTING} levels deep")
+            raise Unservable(f"it is nested more than {MOST_NESTING} levels deep")
         left = self._operand()
         while self._next.kind == "sign" and (infix := _INFIX.get(self._next.text)) and infix[0] > tightness:
             sign = self._take().text
@@ -120,7 +120,7 @@ class _Parser:
         if kind == "number":
             value = float(text)
             if not math.isfinite(value):
-                raise Refused(f"the number {text} is too large")
+                raise Unservable(f"the number {text} is too large")
             return Number(value)
         if kind in ("name", "quoted"):
             return self._named(text, quoted=kind == "quoted")
@@ -144,7 +144,7 @@ class _Parser:
                 return Operation("if", (condition, then, self._expression(0)))
             case "mod" if self._has("("):
                 return Call("mod", self._arguments(")"))
-        raise Refused(f"{text!r} isn't expected there" if text else "it isn't complete")
+        raise Unservable(f"{text!r} isn't expected there" if text else "it isn't complete")
 
     def _named(self, name: str, *, quoted: bool) -> Node:
         """Read what begins with a name: a variable, a cell or a call."""
@@ -188,6 +188,6 @@ class _Parser:
                 self._at += 2
                 last = self._take()
                 if last.kind not in ("name", "quoted", "number"):
-                    raise Refused("a range of subscripts has no end")
+                    raise Unservable("a range of subscripts has no end")
                 return Between(first.text, last.text)
         return Computed(self._expression(0))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from perdure.engines.system_dynamics.sources import form
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.xmile.equations import equation_of
 from perdure.engines.system_dynamics.sources.xmile.tags import Tag, parse
 
@@ -33,13 +33,13 @@ def form_of(document: bytes, name: str, problems: Problems) -> form.Form:
 
     Raises
     ------
-    Refused
+    Unservable
         If it isn't an XMILE document.
     """
     root = parse(document)
     models = list(root.each("model"))
     if root.name != "xmile" or not models:
-        raise Refused("it isn't an XMILE document: there is no model in an <xmile> tag")
+        raise Unservable("it isn't an XMILE document: there is no model in an <xmile> tag")
     reader = _Reader(root, problems)
     macros = [reader.macro(tag) for tag in root.each("macro")]
     header = root.first("header")
@@ -333,13 +333,13 @@ def _curve_of(tag: Tag) -> form.Curve | None:
         scale = tag.first("xscale")
         if not xs:
             if scale is None:
-                raise Refused("the graphical function has no x values")
+                raise Unservable("the graphical function has no x values")
             low, high = (_number(scale.get(end) or "") for end in ("min", "max"))
             step = (high - low) / (len(ys) - 1) if len(ys) > 1 else 0.0
             xs = [low + i * step for i in range(len(ys))]
             xs[-1] = high if len(ys) > 1 else low
         if len(xs) != len(ys):
-            raise Refused(f"the graphical function has {len(xs)} x values and {len(ys)} y values")
+            raise Unservable(f"the graphical function has {len(xs)} x values and {len(ys)} y values")
         pairs = list(zip(xs, ys, strict=True))
     kind = (tag.get("type") or "").lower() or (
         "discrete" if tag.attributes.get("discrete") == "true" else "continuous"
@@ -347,7 +347,7 @@ def _curve_of(tag: Tag) -> form.Curve | None:
     match kind:
         case "continuous" | "extrapolate" | "discrete":
             return form.Curve(tuple(sorted(pairs, key=lambda pair: pair[0])), kind)
-    raise Refused(
+    raise Unservable(
         f"a graphical function of the type {kind!r} isn't there; continuous, extrapolate and discrete are"
     )
 
@@ -371,4 +371,4 @@ def _number(text: str) -> float:
     try:
         return float(text.strip())
     except ValueError:
-        raise Refused(f"{text.strip()!r:.40} in a graphical function is no number") from None
+        raise Unservable(f"{text.strip()!r:.40} in a graphical function is no number") from None

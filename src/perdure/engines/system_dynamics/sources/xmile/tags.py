@@ -14,7 +14,7 @@ from xml.sax.xmlreader import AttributesImpl, Locator
 from defusedxml import DefusedXmlException
 from defusedxml import sax as safe_sax
 
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Tag", "parse"]
 
@@ -55,16 +55,16 @@ def parse(document: bytes) -> Tag:
 
     Raises
     ------
-    Refused
+    Unservable
         If it isn't XML, declares entities, or is nested too deeply.
     """
     handler = _Handler()
     try:
         safe_sax.parse(BytesIO(document), handler)
     except SAXParseException as error:
-        raise Refused(f"it isn't XML: {error.getMessage()} in line {error.getLineNumber()}") from None
+        raise Unservable(f"it isn't XML: {error.getMessage()} in line {error.getLineNumber()}") from None
     except DefusedXmlException:
-        raise Refused("it declares entities, which aren't read") from None
+        raise Unservable("it declares entities, which aren't read") from None
     return handler.root.tags[0]
 
 
@@ -81,7 +81,7 @@ class _Handler(ContentHandler):
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802 - the name of SAX
         if len(self._path) > _MOST_DEPTH:
-            raise Refused(f"its tags are nested more than {_MOST_DEPTH} levels deep")
+            raise Unservable(f"its tags are nested more than {_MOST_DEPTH} levels deep")
         line = 0 if self._locator is None else self._locator.getLineNumber() or 0
         # Where a program adds an attribute of its own by the name of a standard one, the standard one counts.
         given = sorted(attrs.items(), key=lambda item: ":" not in item[0])

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
-from perdure.engines.system_dynamics.sources.problems import Refused
+from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Token", "is_plain", "tokens_of"]
 
@@ -58,7 +58,7 @@ def tokens_of(equation: str) -> Iterator[Token]:
 
     Raises
     ------
-    Refused
+    Unservable
         If a character is no part of an equation, or a quote or a comment doesn't end.
     """
     text = _without_comments(equation)
@@ -66,7 +66,7 @@ def tokens_of(equation: str) -> Iterator[Token]:
     while at < len(text):
         found = _TOKEN.match(text, at)
         if found is None:
-            raise Refused(
+            raise Unservable(
                 "a quoted name doesn't end" if text[at] == '"' else f"{text[at]!r} is no part of an equation"
             )
         at = found.end()
@@ -102,5 +102,5 @@ def _without_comments(equation: str) -> str:
             kept.append(character)
             quoted = character == '"'
     if depth:
-        raise Refused("a comment doesn't end")
+        raise Unservable("a comment doesn't end")
     return "".join(kept)

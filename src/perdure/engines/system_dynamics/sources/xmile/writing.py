@@ -26,7 +26,7 @@ from perdure.engines.system_dynamics.expression import (
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.points import Points
 from perdure.engines.system_dynamics.sources.form import canonical
-from perdure.engines.system_dynamics.sources.problems import Problems, Refused
+from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.xmile.tokens import is_plain
 
@@ -245,7 +245,7 @@ class _Writer:
                 return f"DELAY({delayed}, MAX({time}, DT), {initial})"
             case Recall(memory) if memory.kind == "held":
                 return f"PREVIOUS({self._text(memory.inputs[0])}, {self._text(memory.initials[0])})"
-        raise Refused(f"XMILE has nothing that says {type(node).__name__.lower()}")
+        raise Unservable(f"XMILE has nothing that says {type(node).__name__.lower()}")
 
     def _call(self, node: Operation | Lookup, operands: Sequence[str]) -> str:
         if isinstance(node, Lookup):
@@ -259,7 +259,7 @@ class _Writer:
             return f"ROUND({operands[0]})"
         if operator in _CALLS:
             return f"{_CALLS[operator]}({', '.join(operands)})" if operands else _CALLS[operator]
-        raise Refused(f"XMILE has no function for {operator!r}")
+        raise Unservable(f"XMILE has no function for {operator!r}")
 
     def _lookup(self, node: Lookup, argument: str) -> str:
         points = node.points if isinstance(node.points, str) else self._named(node.points)
@@ -270,7 +270,7 @@ class _Writer:
             return f"LOOKUP({_quoted(name)}, {argument})"
         if node.kind == "inverse":
             return f"LOOKUPINV({_quoted(name)}, {argument})"
-        raise Refused(f"XMILE has nothing that reads a graphical function as {node.kind!r}")
+        raise Unservable(f"XMILE has nothing that reads a graphical function as {node.kind!r}")
 
     def _named(self, points: Points) -> str:
         """Return the name of a table with these points, made if there is none."""
