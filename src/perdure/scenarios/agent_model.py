@@ -11,7 +11,7 @@ from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
 from perdure.engines.agents.engine import AgentEngine
 from perdure.engines.agents.outputs import OutputNames
 from perdure.engines.numbers import finite
-from perdure.errors import InvalidRunSpecs, InvalidScenario
+from perdure.errors import InvalidRunSpecs, InvalidScenario, nearest
 from perdure.scenarios.code_identity import code_identity
 from perdure.scenarios.model import Settings, unknown_names
 from perdure.state.codec import pack
@@ -154,6 +154,12 @@ class AgentModel:
             if type(spec["count"]) is not int or spec["count"] < 0:
                 reason = f"the number of agents of {self.name!r} is {spec['count']!r:.80}, not a whole number"
                 raise InvalidScenario(reason=reason)
+            if spec["name"] not in self.kinds and self._makes_agents_as_usual:
+                near = nearest(str(spec["name"]), self.kinds)
+                meant = "" if near is None else f" (did you mean {near!r}?)"
+                known = ", ".join(map(repr, self.kinds)) or "none"
+                reason = f"{self.name!r} has no agents of the type {spec['name']!r:.80}{meant}"
+                raise InvalidScenario(reason=f"{reason}; its types are {known}")
 
     def adapted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of a former version, without what this one hasn't."""
@@ -206,6 +212,12 @@ class AgentModel:
         finally:
             engine.close()
         return times, values
+
+    @property
+    def _makes_agents_as_usual(self) -> bool:
+        """Whether all types of agents are known before the model is configured."""
+        names = ("configure", "configure_agents", "create_agents", "create_agent")
+        return all(getattr(type(self.probe), name) is getattr(Model, name) for name in names)
 
     def _built(self) -> Model:
         """Return a new model that isn't configured."""

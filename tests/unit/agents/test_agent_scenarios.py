@@ -137,6 +137,10 @@ def test_a_session_in_this_process() -> None:
         ({"model": Model}, None),
         ({"model": "json.JSONDecoder"}, "is a JSONDecoder, not a Model"),
         ({"model": Town, "scenarios": {"base": {"agents": [{"count": 1}]}}}, "need a name and a count"),
+        (
+            {"model": Town, "scenarios": {"base": {"agents": [{"name": "persn", "count": 1}]}}},
+            r"no agents of the type 'persn' \(did you mean 'person'\?\); its types are 'person'",
+        ),
         ({"model": Town, "scenarios": {"base": {"properties": {"a": 1}}}}, "'a'"),
         ({"model": Town, "scenarios": {"base": {"constants": {"none": 1}}}}, None),
     ],

@@ -13,7 +13,7 @@ import sysconfig
 from collections import Counter, OrderedDict
 from typing import Any
 
-__all__ = ["ATOMS", "DICTS", "FACTORIES", "ClassName", "class_name", "imported"]
+__all__ = ["ATOMS", "DICTS", "FACTORIES", "ClassName", "class_name", "imported", "is_authors"]
 
 ATOMS = frozenset((type(None), bool, int, float, str, bytes))
 FACTORIES = {kind.__name__: kind for kind in (int, float, str, list, dict, bool)}
@@ -49,3 +49,11 @@ def imported(name: ClassName) -> Any:
     for part in path.split("."):
         found = getattr(found, part, None)
     return found if isinstance(found, type) or not installed else None
+
+
+def is_authors(kind: Any) -> bool:
+    """Return whether a class or function is the author's: neither a library's nor Perdure's own."""
+    module = str(kind.__module__ or "")
+    if module.partition(".")[0] in ("perdure", *sys.stdlib_module_names) and module != "__main__":
+        return False
+    return not str(getattr(sys.modules.get(module), "__file__", None) or "").startswith(_PACKAGES)

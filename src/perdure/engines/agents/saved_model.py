@@ -15,6 +15,7 @@ from perdure.engines.agents.graph import ClassName, class_name
 from perdure.engines.agents.problems import Problems
 from perdure.engines.agents.saved_agents import put_back, saved, table_rows
 from perdure.engines.agents.saved_events import events_of, saved_events
+from perdure.engines.agents.shared_data import SharedData
 from perdure.engines.derived_types import slots_of
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics import Model as SystemDynamics
@@ -64,6 +65,7 @@ class Constructed:
         self._models: dict[str, SystemDynamics] = models
         self._replaced = dict(model.equations_replaced)
         self._agents = {agent.id: agent for agent in model.agents}
+        self._shared = SharedData(self._classes().values())
         self._problems = Problems()
 
     def snapshot(self) -> State:
@@ -87,6 +89,7 @@ class Constructed:
 
         encoder = Encoder(model, reference, self._objects, self._classes())
         problems = self._problems = Problems()
+        self._shared.check(problems)
         if slots := slots_of(type(model)):
             problems.note(f"the model's attribute {slots[0]!r}", "a model can't have slots")
         listed = len(agents)

@@ -1,0 +1,190 @@
+"""Shared data: what agents keep in classes and modules, which all sessions of a process share.
+
+No savepoint holds it, and other sessions change it. So it is looked for in the source of the model and its
+agents, when a session begins, and in the classes' attributes at each savepoint.
+"""
+
+import ast
+import inspect
+import random
+import textwrap
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from perdure.engines.agents.graph import ATOMS, is_authors
+from perdure.engines.agents.problems import Problems
+
+__all__ = ["SharedData"]
+
+_CONTAINERS = (list, dict, set, deque)
+_READ_ONCE = (random.Random, np.random.Generator, np.random.RandomState, Iterator)  # reading changes them
+_CHANGING = frozenset(
+    {
+        "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "popleft",
+        "remove", "reverse", "setdefault", "sort", "update",
+    }
+)  # fmt: skip
+_REASON = "all sessions share it, and it isn't saved; keep it as an attribute of the model"
+
+
+class SharedData:
+    """The shared data of a model's classes.
+
+    Parameters
+    ----------
+    classes
+        The classes of the model and its agents.
+    """
+
+    def __init__(self, classes: Iterable[type]) -> None:
+        self._classes = [kind for kind in classes if is_authors(kind)]
+        self._former = {kind: _copied(kind) for kind in self._classes}
+
+    def check(self, problems: Problems) -> None:
+        """Note what the code of the classes changes, or has changed."""
+        for kind in self._classes:
+            for what in _changed_by(kind):
+                problems.note(what, _REASON)
+            former, now = self._former[kind], _copied(kind)
+            for name in former.keys() | now.keys():
+                if name not in former or name not in now or not _are_same(former[name], now[name]):
+                    problems.note(f"the attribute {name!r} of the class {kind.__qualname__}", _REASON)
+
+
+def _copied(kind: type) -> dict[str, Any]:
+    """Return a class's attributes that are plain values, and copies of those that are containers."""
+    return {
+        name: value.copy() if isinstance(value, _CONTAINERS) else value
+        for name, value in vars(kind).items()
+        if not name.startswith("__") and (type(value) in ATOMS or type(value) in _CONTAINERS)
+    }
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return [*map(id, one.values())] == [*map(id, other.values())] and [*one] == [*other]
+    if isinstance(one, list | deque):
+        return [*map(id, one)] == [*map(id, other)]
+    return bool(one == other)
+
+
+@lru_cache(maxsize=256)
+def _changed_by(kind: type) -> tuple[str, ...]:
+    """Return in words the shared data that a class's code changes, and that of what it calls."""
+    found: dict[str, None] = {}
+    todo: list[Any] = [kind]
+    seen: set[int] = set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen or not is_authors(each):
+            continue
+        seen.add(id(each))
+        if isinstance(each, type):
+            for name, value in vars(each).items():
+                if isinstance(value, _READ_ONCE):
+                    found[f"the attribute {name!r} of the class {each.__qualname__}"] = None
+                todo += [f for f in _functions(value) if isinstance(f, FunctionType)]
+            continue
+        around = each.__globals__
+        for name in {*_names(each.__code__)} & around.keys():
+            value = around[name]
+            if isinstance(value, _READ_ONCE):
+                found[f"the variable {name!r} of the module {each.__module__}"] = None
+            if isinstance(value, type | FunctionType):
+                todo.append(value)
+        found |= dict.fromkeys(_Changes(each).found)
+    return (*sorted(found),)
+
+
+def _functions(value: Any) -> Iterator[Any]:
+    yield value
+    for name in ("__func__", "fget", "fset", "func", "__wrapped__"):
+        yield getattr(value, name, None)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+class _Changes(ast.NodeVisitor):
+    """The variables of modules and attributes of classes that a function changes."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self.found: list[str] = []
+        self._module = function.__module__
+        self._around: Mapping[str, Any] = function.__globals__
+        self._locals = {*function.__code__.co_varnames, *function.__code__.co_cellvars}
+        self._kind = function.__qualname__.rpartition(".")[0]
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        except (OSError, SyntaxError, TypeError):  # without a source, or a lambda within a line
+            return
+        self._globals = {n for node in ast.walk(tree) if isinstance(node, ast.Global) for n in node.names}
+        self.visit(tree)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        """Note a variable of the module that is set."""
+        if not isinstance(node.ctx, ast.Load) and node.id in self._globals:
+            self._note_variable(node.id)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Note an attribute of a class or module that is set."""
+        if not isinstance(node.ctx, ast.Load):
+            self._note(node)
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        """Note a container whose items are set."""
+        if not isinstance(node.ctx, ast.Load):
+            self._note(node.value)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Note a container that a method changes."""
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGING:
+            self._note(node.func.value, _CONTAINERS)
+        if isinstance(node.func, ast.Name) and node.func.id == "setattr" and len(node.args) > 1:
+            self._note(ast.Attribute(node.args[0], ast.unparse(node.args[1]).strip("'\""), ast.Store()))
+        self.generic_visit(node)
+
+    def _note(self, node: ast.expr, kinds: type | tuple[type, ...] = object) -> None:
+        """Note a changed variable or attribute, if it is a module's or a class's, and of some types."""
+        if isinstance(node, ast.Subscript):
+            self._note(node.value)
+        elif isinstance(node, ast.Name):
+            if self._is_global(node.id) and isinstance(self._around[node.id], kinds):
+                self._note_variable(node.id)
+        elif isinstance(node, ast.Attribute):
+            owner = self._owner(node.value)
+            if owner:
+                self.found.append(f"the attribute {node.attr!r} of {owner}")
+
+    def _note_variable(self, name: str) -> None:
+        self.found.append(f"the variable {name!r} of the module {self._module}")
+
+    def _owner(self, node: ast.expr) -> str | None:
+        """Return in words the class or module that an expression stands for; None if it is another value."""
+        match node:
+            case ast.Name("cls") | ast.Attribute(attr="__class__") | ast.Call(ast.Name("type"), [_]):
+                return f"the class {self._kind}"
+            case ast.Name(name) if self._is_global(name):
+                value = self._around[name]
+                if isinstance(value, type):
+                    return f"the class {value.__qualname__}"
+                if isinstance(value, ModuleType):
+                    return f"the module {value.__name__}"
+                return f"the variable {name!r} of the module {self._module}"
+        return None
+
+    def _is_global(self, name: str) -> bool:
+        return name in self._around and (name not in self._locals or name in self._globals)
