@@ -6,7 +6,7 @@ import pytest
 
 from perdure.dialects.bptk.execute import execute
 from perdure.dialects.bptk.mistakes import BptkError
-from perdure.engines.system_dynamics.json_model import _OF_MODEL, _PLAIN, MOST_DEPTH, MOST_NODES, model_of
+from perdure.engines.system_dynamics.json_model import _OF_MODEL, _PLAIN, MAX_DEPTH, MAX_NODES, model_of
 from perdure.errors import LimitExceeded, PerdureError
 from perdure.settings import Settings
 
@@ -209,12 +209,12 @@ def test_names_are_only_names() -> None:
 
 def test_size_and_depth_are_limited() -> None:
     deep = lit(1.0)
-    for _ in range(MOST_DEPTH + 1):
+    for _ in range(MAX_DEPTH + 1):
         deep = {"type": "unary_op", "op": "neg", "operand": deep}
     with pytest.raises(PerdureError, match="deep"):
         model_of(document(deep))
     assert values(deep["operand"])[0] in (1.0, -1.0)
-    many = [{"name": f"y{n}", "equation": binary("add", lit(1), lit(1))} for n in range(MOST_NODES // 3)]
+    many = [{"name": f"y{n}", "equation": binary("add", lit(1), lit(1))} for n in range(MAX_NODES // 3)]
     with pytest.raises(PerdureError, match="nodes"):
         model_of(document(lit(1), flows=many))
 

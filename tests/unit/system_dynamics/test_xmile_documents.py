@@ -350,7 +350,7 @@ def test_modules_that_hold_each_other_are_refused_at_the_first_limit(tmp_path: P
 
 
 def test_the_operations_of_all_equations_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perdure.engines.system_dynamics.sources.building.MOST_OPERATIONS", 1000)
+    monkeypatch.setattr("perdure.engines.system_dynamics.sources.building.MAX_OPERATIONS", 1000)
     variables = array("x", "B", "<eqn>1</eqn>") + array("y", "B", "<eqn>SUM(x[*]) * B</eqn>") + aux("z", "y")
     with pytest.raises(UnservableModel, match="more than 1000 operations") as refused:
         model_of(tmp_path, variables, before='<dimensions><dim name="B" size="100"/></dimensions>')

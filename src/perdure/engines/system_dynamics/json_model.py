@@ -15,10 +15,10 @@ from perdure.engines.system_dynamics.model import Model
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import ModelError, suggest
 
-__all__ = ["MOST_DEPTH", "MOST_NODES", "model_of"]
+__all__ = ["MAX_DEPTH", "MAX_NODES", "model_of"]
 
-MOST_NODES = 20_000
-MOST_DEPTH = 100
+MAX_NODES = 20_000
+MAX_DEPTH = 100
 
 KINDS = ("stocks", "flows", "biflows", "converters", "constants")
 
@@ -114,8 +114,8 @@ def model_of(document: Any) -> Model:
     Raises
     ------
     ModelError
-        If the document isn't of that form, calls Python, or is larger than `MOST_NODES` nodes or deeper than
-        `MOST_DEPTH`.
+        If the document isn't of that form, calls Python, or is larger than `MAX_NODES` nodes or deeper than
+        `MAX_DEPTH`.
     """
     return _Translation(_object(document, "model")).model
 
@@ -177,8 +177,8 @@ class _Translation:
 
     def _expression(self, node: Any, where: str, depth: int) -> Operand:
         self._nodes += 1
-        if self._nodes > MOST_NODES or depth > MOST_DEPTH:
-            raise ModelError(f"A model has at most {MOST_NODES} nodes, nested at most {MOST_DEPTH} deep.")
+        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
+            raise ModelError(f"A model has at most {MAX_NODES} nodes, nested at most {MAX_DEPTH} deep.")
         node = _object(node, where)
         match node.get("type"):
             case "literal":

@@ -18,7 +18,7 @@ from perdure.engines.system_dynamics.compiling.program import LOOKUPS, Code, Ins
 
 __all__ = ["ARRAY_NAMESPACE", "ArrayCode", "CellFailed", "array_code", "computable", "quiet"]
 
-_MOST_DEPTH = 30
+_MAX_DEPTH = 30
 _ZERO = np.array(0.0)
 
 _EXACT = {"add": "+", "subtract": "-", "multiply": "*"}
@@ -97,7 +97,7 @@ def computable(code: Code) -> bool:
     if not all(instruction.operator in _ARRAYS for instruction in code):
         return False
     root = _tree(code)
-    return root.depth <= _MOST_DEPTH and _risks_only_outside(root)
+    return root.depth <= _MAX_DEPTH and _risks_only_outside(root)
 
 
 def array_code(
@@ -252,7 +252,7 @@ class _ArrayWriter:
         total = texts[0]
         for i, text in enumerate(texts[1:]):
             total = f"({total} {_FOLDED[operator]} {text})"
-            if i % _MOST_DEPTH == _MOST_DEPTH - 1:
+            if i % _MAX_DEPTH == _MAX_DEPTH - 1:
                 total = self._name(total)
         return _Value(f"({total} / {len(texts)})" if operator == "array_mean" else total, array=True)
 

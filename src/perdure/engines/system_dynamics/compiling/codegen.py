@@ -24,7 +24,7 @@ from perdure.engines.system_dynamics.shapes import Shape, from_text
 
 __all__ = ["COMPARISONS", "FUNCTIONS", "Fragment", "Names", "fragment"]
 
-_MOST_DEPTH = 40
+_MAX_DEPTH = 40
 
 _BINARY = {
     "add": "+",
@@ -225,7 +225,7 @@ def _joined(parts: list[list[str]]) -> list[str]:
 
 def _shallow(part: Fragment, names: Names) -> Fragment:
     """Assign a deeply nested part to a name."""
-    if part.depth <= _MOST_DEPTH:
+    if part.depth <= _MAX_DEPTH:
         return part
     name = f"x{next(names.counter)}"
     part.prelude.append(f"{name} = {part.text}")

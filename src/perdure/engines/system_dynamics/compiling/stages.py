@@ -2,7 +2,7 @@
 
 __all__ = ["stages"]
 
-_MOST_STAGES = 1_000_000
+_MAX_STAGES = 1_000_000
 
 
 def stages(number: float, what: str) -> float:
@@ -14,6 +14,6 @@ def stages(number: float, what: str) -> float:
         If it isn't from 1 to 1,000,000; `what` names it.
     """
     # What rounds to the limit is within it.
-    if not 1.0 <= number < _MOST_STAGES + 0.5:
-        raise ValueError(f"{what} must be from 1 to {_MOST_STAGES:,}, not {number!r}")
+    if not 1.0 <= number < _MAX_STAGES + 0.5:
+        raise ValueError(f"{what} must be from 1 to {_MAX_STAGES:,}, not {number!r}")
     return number

@@ -15,10 +15,10 @@ from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
 from perdure.engines.system_dynamics.sources.equations import Budget, Context, Functions
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import (
-    MOST_CELLS,
-    MOST_ENTITIES,
-    MOST_NESTING,
-    MOST_OPERATIONS,
+    MAX_CELLS,
+    MAX_ENTITIES,
+    MAX_NESTING,
+    MAX_OPERATIONS,
 )
 from perdure.engines.system_dynamics.sources.macros import MacroCalls, net_flow
 from perdure.engines.system_dynamics.sources.names import Naming, as_written
@@ -84,7 +84,7 @@ class _Building:
         self.naming = naming
         self.dimensions = Dimensions(source.dimensions, problems)
         self.macros = MacroCalls(source.macros, self._count)
-        self.budget = Budget(MOST_OPERATIONS)
+        self.budget = Budget(MAX_OPERATIONS)
         self.parts = {canonical(part.name): part for part in source.parts}
         self.symbols: list[Symbol] = []
         self.driven: set[int] = set()
@@ -110,14 +110,14 @@ class _Building:
 
     def _count(self, entities: int) -> None:
         self.entities += entities
-        if self.entities > MOST_ENTITIES:
-            raise TooLarge(f"the model has more than {MOST_ENTITIES} variables and modules")
+        if self.entities > MAX_ENTITIES:
+            raise TooLarge(f"the model has more than {MAX_ENTITIES} variables and modules")
 
     def _enter(self, part: form.Part, scope: Scope) -> None:
         """Enter the variables and modules of a part into its scope, and connect the modules."""
         self._count(len(part.variables) + len(part.modules))
-        if len(scope.path) > MOST_NESTING:
-            raise Unservable(f"modules are nested more than {MOST_NESTING} levels deep")
+        if len(scope.path) > MAX_NESTING:
+            raise Unservable(f"modules are nested more than {MAX_NESTING} levels deep")
         prefix = "".join(f"{self.naming(name)}." for name in scope.path)
         for variable in part.variables:
             key = canonical(variable.name)
@@ -160,8 +160,8 @@ class _Building:
         with self.problems.at(variable.line, symbol.shown):
             for cell in self._cells(symbol):
                 self.cells += 1
-                if self.cells > MOST_CELLS:
-                    raise TooLarge(f"the variables have more than {MOST_CELLS} cells")
+                if self.cells > MAX_CELLS:
+                    raise TooLarge(f"the variables have more than {MAX_CELLS} cells")
                 element = self._element(symbol, self._name(symbol, cell))
                 element.units, element.documentation = variable.units, variable.documentation
                 symbol.cells[cell] = element

@@ -30,15 +30,15 @@ def _number(value: float) -> Builtin:
     return Builtin(0, 0, lambda c, a: Number(value))
 
 
-def _drawn(operator: str, fewest: int, *defaults: float) -> Builtin:
+def _drawn(operator: str, minimum: int, *defaults: float) -> Builtin:
     """A random draw. A seed may follow; the draws of a run repeat by the seed of the run."""
-    parameters = fewest + len(defaults)
+    parameters = minimum + len(defaults)
 
     def make(c: Context, a: Nodes) -> Expression:
         given = c.values(a[:parameters])
-        return Operation(operator, (*given, *map(Number, defaults[len(given) - fewest :])))
+        return Operation(operator, (*given, *map(Number, defaults[len(given) - minimum :])))
 
-    return Builtin(fewest, parameters + 1, make)
+    return Builtin(minimum, parameters + 1, make)
 
 
 def _normal(c: Context, a: Nodes) -> Expression:
@@ -307,14 +307,14 @@ XMILE: Functions = {
     "trend": Builtin(2, 3, _trend),
     "forcst": Builtin(3, 4, _forecast),
     # Lists
-    "max": Builtin(1, None, _folded("max", of_cell=True)),
-    "min": Builtin(1, None, _folded("min", of_cell=True)),
-    "sum": Builtin(1, None, _folded("add")),
-    "prod": Builtin(1, None, _folded("multiply")),
-    "mean": Builtin(1, None, _listed("mean")),
-    "stddev": Builtin(1, None, _listed("deviation")),
-    "size": Builtin(1, None, _size),
-    "rank": Builtin(2, None, _rank),
+    "max": Builtin(1, None, _folded("max", of_cell=True), aggregates=True),
+    "min": Builtin(1, None, _folded("min", of_cell=True), aggregates=True),
+    "sum": Builtin(1, None, _folded("add"), aggregates=True),
+    "prod": Builtin(1, None, _folded("multiply"), aggregates=True),
+    "mean": Builtin(1, None, _listed("mean"), aggregates=True),
+    "stddev": Builtin(1, None, _listed("deviation"), aggregates=True),
+    "size": Builtin(1, None, _size, aggregates=True),
+    "rank": Builtin(2, None, _rank, aggregates=True),
     "interpolate": Builtin(2, None, _interpolate),
     # Graphical functions
     "lookup": Builtin(2, 2, _curve(None)),

@@ -3,7 +3,7 @@
 from perdure.engines.system_dynamics.sources.builtins import XMILE
 from perdure.engines.system_dynamics.sources.dimensions import Dimensions
 from perdure.engines.system_dynamics.sources.equations import Budget, Context
-from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH
+from perdure.engines.system_dynamics.sources.limits import MAX_LENGTH
 from perdure.engines.system_dynamics.sources.macros import MacroCalls
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope
@@ -31,7 +31,7 @@ def constant_of(text: str) -> float:
         dimensions=Dimensions((), Problems()),
         functions=XMILE,
         macros=MacroCalls((), lambda count: None),
-        budget=Budget(MOST_LENGTH),
+        budget=Budget(MAX_LENGTH),
     )
     try:
         node = equation_of(text)

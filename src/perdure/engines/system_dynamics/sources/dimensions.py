@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from perdure.engines.system_dynamics.sources.form import Dimension, canonical
-from perdure.engines.system_dynamics.sources.limits import MOST_CELLS, MOST_ELEMENTS
+from perdure.engines.system_dynamics.sources.limits import MAX_CELLS, MAX_ELEMENTS
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 
 __all__ = ["Cell", "Dimensions"]
@@ -23,8 +23,8 @@ class Dimensions:
         self._shown: dict[str, str] = {}
         for dimension in dimensions:
             key = canonical(dimension.name)
-            if len(dimension.elements) > MOST_ELEMENTS:
-                reason = f"it has {len(dimension.elements)} elements; {MOST_ELEMENTS} are allowed"
+            if len(dimension.elements) > MAX_ELEMENTS:
+                reason = f"it has {len(dimension.elements)} elements; {MAX_ELEMENTS} are allowed"
                 problems.add(dimension.line, dimension.name, reason)
                 continue
             elements = tuple(canonical(element) for element in dimension.elements)
@@ -98,8 +98,8 @@ class Dimensions:
         size = 1
         for axis in axes:
             size *= len(axis)
-        if size > MOST_CELLS:
-            raise Unservable(f"it has {size} cells; {MOST_CELLS} are allowed")
+        if size > MAX_CELLS:
+            raise Unservable(f"it has {size} cells; {MAX_CELLS} are allowed")
         left_out: set[Cell] = set()
         for exception in exceptions:
             left_out.update(product(*(self._axis(subscript) for subscript in exception)))

@@ -23,7 +23,7 @@ from perdure.engines.system_dynamics.expression import (
 from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
 from perdure.engines.system_dynamics.sources.form import canonical
-from perdure.engines.system_dynamics.sources.limits import MOST_CELLS, MOST_NESTING
+from perdure.engines.system_dynamics.sources.limits import MAX_CELLS, MAX_NESTING
 from perdure.engines.system_dynamics.sources.problems import TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.errors import suggest
@@ -33,11 +33,15 @@ __all__ = ["Budget", "Builtin", "Context", "Functions", "Macros"]
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """A function of a file's language: how many arguments it takes, and how it is written out."""
+    """A function of a file's language: how many arguments it takes, and how it is written out.
 
-    fewest: int
-    most: int | None
+    `aggregates` says that it goes through the open subscripts of its arguments itself, as SUM does.
+    """
+
+    minimum: int
+    maximum: int | None
     make: Callable[["Context", tuple[form.Node, ...]], Expression]
+    aggregates: bool = False
 
 
 Functions = Mapping[str, Builtin]
@@ -75,8 +79,8 @@ class _Depth:
         self._level = 0
 
     def __enter__(self) -> None:
-        if self._level >= MOST_NESTING:
-            raise Unservable(f"it is nested more than {MOST_NESTING} levels deep")
+        if self._level >= MAX_NESTING:
+            raise Unservable(f"it is nested more than {MAX_NESTING} levels deep")
         self._level += 1
 
     def __exit__(self, *error: object) -> None:
@@ -210,7 +214,7 @@ class Context:
         raise Unservable(self._unknown("variable", node.name))
 
     def _is_function_without_arguments(self, key: str) -> bool:
-        return key in self.functions and self.functions[key].fewest == 0
+        return key in self.functions and self.functions[key].minimum == 0
 
     def unknown(self, node: form.Node | None) -> Iterator[tuple[str, str]]:
         """Yield the names in an expression that mean nothing, in order, each with what to say of it."""
@@ -456,8 +460,8 @@ class Context:
         size = 1
         for elements in axes.values():
             size *= len(elements)
-        if size > MOST_CELLS:
-            raise Unservable(f"it goes through {size} cells; {MOST_CELLS} are allowed")
+        if size > MAX_CELLS:
+            raise Unservable(f"it goes through {size} cells; {MAX_CELLS} are allowed")
         for elements in product(*axes.values()):
             chosen = dict(zip(axes, elements, strict=True))
             yield chosen, replace(self, indices={**self.indices, **chosen}).value(node)
@@ -483,7 +487,8 @@ class Context:
                 self._open_subscripts(node, axes, of_cell)
 
     def _aggregates(self, node: form.Call) -> bool:
-        return canonical(node.function) in ARRAY_FUNCTIONS and len(node.arguments) >= 1
+        builtin = self.functions.get(canonical(node.function))
+        return builtin is not None and builtin.aggregates and len(node.arguments) >= 1
 
     def _open_subscripts(self, node: form.Name, axes: dict[str, tuple[str, ...]], of_cell: bool) -> None:
         symbol = self.scope.find(node.name)
@@ -534,7 +539,7 @@ class Context:
         if builtin is None:
             raise Unservable(self._unknown("function", function))
         count = len(arguments)
-        if count < builtin.fewest or (builtin.most is not None and count > builtin.most):
+        if count < builtin.minimum or (builtin.maximum is not None and count > builtin.maximum):
             raise Unservable(f"{function.upper()} takes {_arity(builtin)}, not {count}")
         return builtin.make(self, arguments)
 
@@ -572,25 +577,6 @@ class _Chosen:
     cells: tuple[Cell, ...]
 
 
-ARRAY_FUNCTIONS = frozenset(
-    {
-        "sum",
-        "mean",
-        "prod",
-        "size",
-        "stddev",
-        "max",
-        "min",
-        "rank",
-        "vmax",
-        "vmin",
-        "elmcount",
-        "vector_select",
-    }
-)
-"""The functions whose arguments keep their open subscripts to themselves."""
-
-
 @lru_cache(maxsize=1024)
 def _occurrences(names: tuple[str, ...]) -> list[tuple[int, int]]:
     """Return for each name the how many-eth of its kind it is, from 1, and how many there are."""
@@ -609,9 +595,9 @@ def _index_key(dimension: str, occurrence: int) -> str:
 
 
 def _arity(builtin: Builtin) -> str:
-    fewest, most = builtin.fewest, builtin.most
-    if most is None:
-        return f"at least {fewest} {'argument' if fewest == 1 else 'arguments'}"
-    if fewest == most:
-        return f"{fewest} {'argument' if fewest == 1 else 'arguments'}"
-    return f"{fewest} to {most} arguments"
+    minimum, maximum = builtin.minimum, builtin.maximum
+    if maximum is None:
+        return f"at least {minimum} {'argument' if minimum == 1 else 'arguments'}"
+    if minimum == maximum:
+        return f"{minimum} {'argument' if minimum == 1 else 'arguments'}"
+    return f"{minimum} to {maximum} arguments"

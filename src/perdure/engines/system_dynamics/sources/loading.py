@@ -8,7 +8,7 @@ from perdure.engines.system_dynamics.sources.building import build
 from perdure.engines.system_dynamics.sources.builtins import XMILE, XMILE_OF_BPTK
 from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
-from perdure.engines.system_dynamics.sources.limits import MOST_BYTES
+from perdure.engines.system_dynamics.sources.limits import MAX_BYTES
 from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
 from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.specs import Times
@@ -86,9 +86,9 @@ def load_into(
 def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise InvalidModelFile(path=str(path), reason=str(error.strerror)) from error
-    if len(content) > MOST_BYTES:
-        raise Unservable(f"it is larger than {MOST_BYTES} bytes")
+    if len(content) > MAX_BYTES:
+        raise Unservable(f"it is larger than {MAX_BYTES} bytes")
     return content

@@ -8,7 +8,7 @@ from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.dimensions import Cell
 from perdure.engines.system_dynamics.sources.equations import Context
 from perdure.engines.system_dynamics.sources.form import canonical
-from perdure.engines.system_dynamics.sources.limits import MOST_NESTING
+from perdure.engines.system_dynamics.sources.limits import MAX_NESTING
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 
@@ -41,8 +41,8 @@ class MacroCalls:
             raise Unservable(
                 f"the macro {macro.name} takes {len(macro.parameters)} arguments, not {len(arguments)}"
             )
-        if self._depth >= MOST_NESTING:
-            raise Unservable(f"macros call each other more than {MOST_NESTING} levels deep")
+        if self._depth >= MAX_NESTING:
+            raise Unservable(f"macros call each other more than {MAX_NESTING} levels deep")
         self._count(len(macro.variables))
         self._depth += 1
         try:

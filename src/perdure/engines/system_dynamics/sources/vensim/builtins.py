@@ -135,6 +135,6 @@ VENSIM: Functions = {
     "inverse": _vector("inverse", 1),
     "sort_order": _vector("sort_order", 2),
     "sort_rank": _vector("sort_rank", 2),
-    "vector_select": Builtin(5, 5, _select),
+    "vector_select": Builtin(5, 5, _select, aggregates=True),
 }
 """The functions by canonical name; `functions` and `expressions` make the calls."""

@@ -33,7 +33,7 @@ _COMPARISONS = {
     ">": "greater",
     ">=": "greater_equal",
 }
-_MOST_NESTED = 200
+_MAX_NESTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _Equation:
     unsupported: dict[str, None] = field(default_factory=dict)
 
     def node(self, syntax: Any, depth: int) -> Node:
-        if depth > _MOST_NESTED:
+        if depth > _MAX_NESTED:
             raise Unservable("the equation is nested too deeply")
         if isinstance(syntax, bool | int | float) or hasattr(syntax, "dtype"):
             if getattr(syntax, "shape", ()):

@@ -30,7 +30,7 @@ _LEGACY_TABLE = re.compile(r"^([^=(\[]+(?:\[[^\]]*\])?)\s*\(([-+\d.eE,\s]+)\)$")
 _LEFT = re.compile(r'^(\s*"(?:\\.|[^"\\])*"\s*|[^:"]*):')
 _LISTED = re.compile(r'(?:"(?:\\.|[^"\\])*"|\([^()]*\)|[^,()"\s][^,()"]*)')
 _NUMBERED = re.compile(r"\(\s*(.*?)(\d+)\s*-\s*(.*?)(\d+)\s*\)")
-_MOST_NESTED = 10_000
+_MAX_NESTED = 10_000
 """Python frames for PySD's parser, which takes some fifty for each pair of parentheses."""
 _ALONE = Lock()
 """The limit of frames is that of the process, and so are the filters of warnings."""
@@ -138,7 +138,7 @@ def _literal(text: str) -> Any:
 def _deep() -> Iterator[None]:
     """Let the parser recurse deeper than Python does by default."""
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _MOST_NESTED))
+    sys.setrecursionlimit(max(limit, _MAX_NESTED))
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ from perdure.engines.system_dynamics.sources.form import (
     VariableKind,
     canonical,
 )
-from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH
+from perdure.engines.system_dynamics.sources.limits import MAX_LENGTH
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.vensim.datasets import Datasets
 from perdure.engines.system_dynamics.sources.vensim.expressions import Translator
@@ -111,8 +111,8 @@ class _Reader:
         for entry in entries:
             parsed = None
             with self.problems.at(entry.line, _left_side(entry)):
-                if len(entry.equation) > MOST_LENGTH:
-                    raise Unservable(f"the equation has more than {MOST_LENGTH} characters")
+                if len(entry.equation) > MAX_LENGTH:
+                    raise Unservable(f"the equation has more than {MAX_LENGTH} characters")
                 parsed = parse(entry)
             if isinstance(parsed, Range):
                 ranges.append(parsed)

@@ -19,7 +19,7 @@ from perdure.engines.system_dynamics.sources.form import (
     Subscript,
     Whole,
 )
-from perdure.engines.system_dynamics.sources.limits import MOST_LENGTH, MOST_NESTING
+from perdure.engines.system_dynamics.sources.limits import MAX_LENGTH, MAX_NESTING
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.xmile.tokens import Token, tokens_of
 
@@ -54,8 +54,8 @@ def equation_of(text: str) -> Node | None:
     Unservable
         If it isn't an equation, is too long, or is nested too deeply.
     """
-    if len(text) > MOST_LENGTH:
-        raise Unservable(f"an equation has {len(text)} characters; {MOST_LENGTH} are allowed")
+    if len(text) > MAX_LENGTH:
+        raise Unservable(f"an equation has {len(text)} characters; {MAX_LENGTH} are allowed")
     parser = _Parser(list(tokens_of(text)))
     return parser.whole()
 
@@ -104,8 +104,8 @@ class _Parser:
 
     def _expression(self, tightness: int) -> Node:
         self._depth += 1
-        if self._depth > MOST_NESTING:
-            raise Unservable(f"it is nested more than {MOST_NESTING} levels deep")
+        if self._depth > MAX_NESTING:
+            raise Unservable(f"it is nested more than {MAX_NESTING} levels deep")
         left = self._operand()
         while self._next.kind == "sign" and (infix := _INFIX.get(self._next.text)) and infix[0] > tightness:
             sign = self._take().text

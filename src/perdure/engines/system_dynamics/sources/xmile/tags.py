@@ -18,7 +18,7 @@ from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Tag", "parse"]
 
-_MOST_DEPTH = 64
+_MAX_DEPTH = 64
 
 
 @dataclass(slots=True)
@@ -80,8 +80,8 @@ class _Handler(ContentHandler):
         self._locator = locator
 
     def startElement(self, name: str, attrs: AttributesImpl) -> None:  # noqa: N802 - the name of SAX
-        if len(self._path) > _MOST_DEPTH:
-            raise Unservable(f"its tags are nested more than {_MOST_DEPTH} levels deep")
+        if len(self._path) > _MAX_DEPTH:
+            raise Unservable(f"its tags are nested more than {_MAX_DEPTH} levels deep")
         line = 0 if self._locator is None else self._locator.getLineNumber() or 0
         # Where a program adds an attribute of its own by the name of a standard one, the standard one counts.
         given = sorted(attrs.items(), key=lambda item: ":" not in item[0])

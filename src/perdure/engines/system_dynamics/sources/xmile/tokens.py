@@ -1,8 +1,7 @@
 """Tokens: the words, numbers and signs of an XMILE equation.
 
 Source: XMILE 1.0, sections 3.2 and 3.3. A name is in quotes if it has other characters than letters, digits,
-``_``,
-``$`` and ``.``; in quotes, ``\\n`` is a line break and ``\\"`` a quote. Comments are in braces.
+``_``, ``$`` and ``.``; in quotes, ``\\n`` is a line break and ``\\"`` a quote. Comments are in braces.
 """
 
 import re
