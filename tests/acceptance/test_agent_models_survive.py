@@ -41,6 +41,10 @@ def test_killed_and_forked_they_go_on_with_the_same_numbers(tmp_path: Path) -> N
         assert stepped(http, killed, 1, settings=LATER) == expected[4:5]
         server.kill()
     with running(store, MODELS, OFTEN) as server, client(server) as http:
+        parts = http.get(f"/runs/{killed}").json()["parts"]
+        assert parts["pasture/base"] == {"kept": "saved", "reason": None}
+        assert parts["bank/base"]["kept"] == "replayed"
+        assert "are generators" in parts["bank/base"]["reason"]
         assert stepped(http, killed, 3) == expected[5:]
         fork = answered(http, f"/runs/{whole}/fork", {"step": 2})["id"]
         assert stepped(http, fork, 2) == expected[2:4]

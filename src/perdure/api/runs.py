@@ -260,7 +260,8 @@ async def fork_runs(
     stored_key = make_key(key, f"POST /runs/{run_id}/forks", asked)
     created = await serving.sessions.forks(owner, run_id, requests, stored_key, labels)
     response.status_code = 200 if all(each.replayed for each in created) else 201
-    return await anyio.to_thread.run_sync(lambda: Forks(runs=[record(each.run) for each in created]))
+    view_of = serving.sessions.view_of
+    return await anyio.to_thread.run_sync(lambda: Forks(runs=[record(view_of(each.run)) for each in created]))
 
 
 @router.post(
@@ -269,7 +270,7 @@ async def fork_runs(
 async def upgrade_run(run_id: RunId, serving: Serving, owner: Asking) -> UpgradedRun:
     """Bring a session whose models changed to their present versions, by the models' upgrade functions."""
     upgraded = await serving.sessions.upgrade(owner, run_id)
-    upgraded_record = await anyio.to_thread.run_sync(record, upgraded.run)
+    upgraded_record = await anyio.to_thread.run_sync(lambda: record(serving.sessions.view_of(upgraded.run)))
     return UpgradedRun(run=upgraded_record, replayed=upgraded.replayed)
 
 
@@ -294,7 +295,7 @@ async def _made(serving: Serving, created: Created, response: Response) -> Recor
 
 async def _record(serving: Serving, owner: Owner, run: Run) -> Record:
     if run.kind == SESSION:
-        return await anyio.to_thread.run_sync(record, run)
+        return await anyio.to_thread.run_sync(lambda: record(serving.sessions.view_of(run)))
     if run.kind == EXPERIMENT:
         # Of the run as it is given: what it was asked for is answered, also if another led it on since.
         return await anyio.to_thread.run_sync(lambda: experiment_record(serving.experiments.view_of(run)))

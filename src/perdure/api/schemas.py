@@ -9,7 +9,7 @@ from perdure.api.computed_schemas import EARLIER_NUMERICS, NUMERICS
 from perdure.api.label_schemas import RunName, Tags
 from perdure.drivers.examination import Finding
 from perdure.drivers.seeds import LARGEST_SEED
-from perdure.drivers.session_requests import ForkSession
+from perdure.drivers.session_requests import ForkSession, SessionView
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run
@@ -235,11 +235,24 @@ class SessionScenario(BaseModel):
     inputs: dict[str, Any] = Field(description="The same of another engine's inputs.")
 
 
+class KeptPart(BaseModel):
+    """How a part of a run goes on after a restart."""
+
+    kept: Literal["saved", "replayed"] = Field(
+        description="Whether savepoints hold its state, or what it was given, which a restore repeats."
+    )
+    reason: str | None = Field(description="Why it can't be saved; null if it is.")
+
+
 class SessionRecord(_Session):
     """A session with all that it is made of."""
 
     seed: int
     specs: dict[str, dict[str, SessionScenario]] = Field(description="Manager → scenario → what it runs.")
+    parts: dict[str, KeptPart] = Field(
+        description="Of each scenario (MANAGER/SCENARIO, percent-encoded), whether it is saved or replayed. "
+        "One of a model of another engine isn't there before its first step."
+    )
     numerics: str | None = Field(description=NUMERICS)
     earlier_numerics: list[str] = Field(description=EARLIER_NUMERICS)
 
@@ -314,9 +327,9 @@ def summary(run: Run) -> SessionSummary:
     return SessionSummary.model_validate({**_fields(run, scenarios), "damage": damage})
 
 
-def record(run: Run) -> SessionRecord:
-    """Return a run with all that it is made of; its spec is decoded, so keep it off the event loop."""
-    spec = SessionSpec.from_blob(run.spec)
+def record(view: SessionView) -> SessionRecord:
+    """Return a session with all that it is made of."""
+    run, spec = view.run, view.spec
     specs: dict[str, dict[str, SessionScenario]] = {}
     for part in spec.scenarios:
         specs.setdefault(part.manager, {})[part.scenario] = SessionScenario(
@@ -334,6 +347,7 @@ def record(run: Run) -> SessionRecord:
             **_fields(run, spec.scenarios),
             "seed": spec.seed,
             "specs": specs,
+            "parts": view.parts,
             "numerics": spec.numerics or None,
             "earlier_numerics": spec.earlier_numerics,
         }

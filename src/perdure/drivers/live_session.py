@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import structlog
 
+from perdure.drivers.kept_parts import KEPT
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import Answers, Inputs, decode_inputs, encode_inputs
-from perdure.engines.base import Asking, Engine, State
+from perdure.engines.base import Asking, Engine, Replayable, State
 from perdure.errors import (
     CorruptBlob,
     EngineCrashed,
@@ -83,6 +84,11 @@ class LiveSession:
             Entity(name, engine, timestamp, spec.every, self._run_state.save)
             for name, engine in zip(entities, engines, strict=True)
         ]
+        self._replayable = {
+            name: engine
+            for name, engine in zip(entities, engines, strict=True)
+            if isinstance(engine, Replayable)
+        }
         self._finished = [False] * len(engines)
         self._leave_finished()
 
@@ -247,10 +253,11 @@ class LiveSession:
 
     def savepoint(self, *, milestone: bool = False) -> Savepoint:
         """Take a savepoint here and now, on the grid or off it."""
+        states = {entity.id: encode(entity.state.snapshot()) for entity in self._entities}
         return Savepoint(
             timestamp=0 if self.position == 0 else self.position + 1,
             position=self.position,
-            entities={entity.id: encode(entity.state.snapshot()) for entity in self._entities},
+            entities=states | self._kept(),
             milestone=milestone or self.position == 0,
         )
 
@@ -318,11 +325,22 @@ class LiveSession:
         if self.finished:
             return self.savepoint()  # the last one, on the grid or off it: what forks of the end start from
         if completed is None:
-            return None
+            # An early one, so that it is known from the start whether engines are saved or replayed.
+            return self.savepoint() if self.position == 1 and self._replayable else None
         ordinal = completed.timestamp // self.spec.every
         return msgspec.structs.replace(
-            completed, position=self.position, milestone=ordinal % self.spec.milestone == 0
+            completed,
+            position=self.position,
+            entities={**completed.entities, **self._kept()},
+            milestone=ordinal % self.spec.milestone == 0,
         )
+
+    def _kept(self) -> dict[str, bytes]:
+        """Return the entity that says how engines are kept in the savepoint that was just taken."""
+        if not self._replayable or self.position == 0:  # an engine isn't asked for its state at the start
+            return {}
+        refusals: dict[str, State] = {name: engine.refusal for name, engine in self._replayable.items()}
+        return {KEPT: encode(refusals)}
 
     def _leave_finished(self) -> Savepoint | None:
         completed: Savepoint | None = None

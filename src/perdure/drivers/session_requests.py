@@ -18,6 +18,7 @@ __all__ = [
     "Given",
     "NewSession",
     "Owner",
+    "SessionView",
     "StepLogPage",
     "StepRequest",
     "StepRows",
@@ -129,6 +130,20 @@ class Answer(msgspec.Struct, frozen=True):
     steps: list[StepRows]
     finished: bool
     replayed: bool = False
+
+
+class SessionView(msgspec.Struct, frozen=True):
+    """A session with what it is made of.
+
+    Attributes
+    ----------
+    parts
+        Of each scenario, by entity, whether it is saved or replayed, and why; see `kept_parts`.
+    """
+
+    run: Run
+    spec: SessionSpec
+    parts: Mapping[str, Mapping[str, str | None]]
 
 
 class StepLogPage(msgspec.Struct, frozen=True):

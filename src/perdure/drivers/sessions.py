@@ -17,6 +17,7 @@ import structlog
 from perdure import tracing
 from perdure.drivers.examination import Finding, examine
 from perdure.drivers.forking import Forking
+from perdure.drivers.kept_parts import session_parts
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.locks import RunLocks
@@ -29,6 +30,7 @@ from perdure.drivers.session_requests import (
     Given,
     NewSession,
     Owner,
+    SessionView,
     SettingsPage,
     StepLogPage,
     StepRequest,
@@ -231,6 +233,11 @@ class Sessions:
     async def run(self, owner: Owner, run_id: str) -> Run:
         """Return a session's record; another owner's doesn't exist, another kind's is `WrongKind`."""
         return await self._threads.read(lambda: find_run(self.store, owner, run_id, KIND))
+
+    def view_of(self, run: Run) -> SessionView:
+        """Return a session with what it is made of, and how it would resume; blocking."""
+        spec = SessionSpec.from_blob(run.spec)
+        return SessionView(run, spec, session_parts(self.store, run.id, spec))
 
     async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> StepLogPage:
         """Return a page of the step log: what each step was given and what it answered."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from perdure.state.codec import State
 
-__all__ = ["Asking", "Engine", "Identified", "Modular", "Observable", "State", "Visible"]
+__all__ = ["Asking", "Engine", "Identified", "Modular", "Observable", "Replayable", "State", "Visible"]
 
 
 @runtime_checkable
@@ -82,6 +82,16 @@ class Asking(Protocol):
         Called before `initialize`, or before a step. Further questions are answered anew: a caller that needs
         an exact repetition compares what `take_answers` returns afterwards.
         """
+        ...
+
+
+@runtime_checkable
+class Replayable(Protocol):
+    """An engine that repeats its inputs in a restore where its snapshot can't hold its state."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the last snapshot couldn't hold the state; None if it could, or there was none."""
         ...
 
 

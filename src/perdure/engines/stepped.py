@@ -40,7 +40,7 @@ SETTABLE = ("constants", "inputs")
 
 
 class SteppedEngine:
-    """Steps an engine; implements `perdure.engines.base.Engine` and `Asking`.
+    """Steps an engine; implements `perdure.engines.base.Engine`, `Asking` and `Replayable`.
 
     The first step returns the outputs at the start time. An engine whose outputs can be read before its first
     step isn't stepped for that; it gets the settings of this step in the next one.
@@ -55,6 +55,12 @@ class SteppedEngine:
         The engine's config, without ``seed`` and ``timestep``.
     inputs
         The names of its inputs.
+
+    Attributes
+    ----------
+    refusal
+        Why the last snapshot holds the engine's inputs, and not its state; None if it holds the state, or the
+        engine hasn't been asked for it.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class SteppedEngine:
         self._pending: dict[str, Any] = {}  # inputs for the engine's next step
         self._answers: State = None
         self._ahead: Any = None  # recorded answers of the next step
+        self.refusal: str | None = None
 
     @property
     def time(self) -> float:
@@ -214,6 +221,8 @@ class SteppedEngine:
         with self._own_errors():
             kept: Any = self._recorded.snapshot(self._notes.of("given"), self._notes.of("answered"))
         self._notes.clear()
+        refusal = self._recorded.refusal
+        self.refusal = None if refusal is None else str(refusal)
         if kept[0] is None and self._recorded.began is not None:
             state["start"] = self._recorded.began
         state["engine"] = kept

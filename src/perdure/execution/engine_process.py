@@ -10,7 +10,7 @@ import threading
 from typing import Any, cast
 
 import perdure.errors
-from perdure.engines.base import Asking, Engine, Modular, Visible
+from perdure.engines.base import Asking, Engine, Modular, Replayable, Visible
 from perdure.engines.json_data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import NotSnapshotable, PerdureError
@@ -78,7 +78,7 @@ def _called(engine: Engine, method: str, argument: Any) -> Any:
         case "validate":
             engine.validate(argument)
         case "snapshot":
-            return engine.snapshot()
+            return [engine.snapshot(), engine.refusal if isinstance(engine, Replayable) else None]
         case "scene":
             if not isinstance(engine, Visible):
                 raise NotSnapshotable(what="the engine's scene", reason="it has none")

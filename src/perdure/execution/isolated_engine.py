@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from signal import Signals
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import perdure.errors
 from perdure.engines.base import Engine
@@ -38,7 +38,7 @@ engine, and its outputs at its start or nothing.
 
 
 class IsolatedEngine:
-    """An engine in another process; implements `perdure.engines.base.Engine`.
+    """An engine in another process; implements `perdure.engines.base.Engine` and `Replayable`.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ class IsolatedEngine:
     ----------
     start
         The engine's outputs at its start, once it is initialised, if `make` returned some.
+    refusal
+        The engine's own, as of its last snapshot, if it is `Replayable`; None for others.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class IsolatedEngine:
         self._time = 0.0
         self._finished = False
         self.start: dict[str, Any] = {}
+        self.refusal: str | None = None
 
     @property
     def time(self) -> float:
@@ -133,8 +136,8 @@ class IsolatedEngine:
 
     def snapshot(self) -> State:
         """Return the engine's state."""
-        state: State = self._call("snapshot", None, self._patience)
-        return state
+        state, self.refusal = self._call("snapshot", None, self._patience)
+        return cast("State", state)
 
     def restore(self, state: State) -> None:
         """Go to what `snapshot` returned."""

@@ -36,6 +36,11 @@ def test_a_new_run_says_what_it_is_made_of(client: httpx.Client) -> None:
     assert client.get(made.headers["Location"]).json() == run
 
 
+def test_a_run_of_system_dynamics_says_that_it_is_saved(client: httpx.Client, run: str) -> None:
+    saved = {"kept": "saved", "reason": None}
+    assert client.get(f"/runs/{run}").json()["parts"] == {"bath/base": saved, "bath/full": saved}
+
+
 def test_a_run_says_what_its_scenarios_began_with(client: httpx.Client) -> None:
     run = client.post("/runs", json={**NEW, "scenarios": {"bath": ["full"]}}).json()
     assert run["specs"]["bath"]["full"]["constants"] == {"tap": 9.0}

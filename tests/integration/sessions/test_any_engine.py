@@ -8,6 +8,7 @@ from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.support.any_engines import (
     Dying,
@@ -22,6 +23,7 @@ from tests.support.any_engines import (
 )
 from tests.support.small import sessions_on
 
+from perdure.drivers.kept_parts import KEPT
 from perdure.drivers.session_requests import ForkSession, StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.errors import (
@@ -37,7 +39,9 @@ from perdure.execution.guard import content, descendants
 from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.run import Key
 from perdure.scenarios import Catalogue, EngineModel, engine_model
+from perdure.state.codec import encode
 from perdure.stores.base import Store
+from perdure.stores.commands import PutSavepoint, Unleased, encoded
 from perdure.stores.sqlite import SqliteStore
 
 STEP = StepRequest()
@@ -231,6 +235,78 @@ def test_a_session_is_restored_forked_and_examined_whatever_its_engine_can_save(
         assert await second.examine("me", fork, repair=False) == []
         for each in (first, second):
             await each.aclose()
+
+    run(work())
+
+
+async def parts(sessions: Sessions, run_id: str) -> Any:
+    """Return what a session's record says of its parts."""
+    return sessions.view_of(await sessions.run("me", run_id)).parts
+
+
+SEALED = {"sum/base": {"kept": "replayed", "reason": "The state of the engine can't be taken: it is sealed."}}
+SAVED = {"sum/base": {"kept": "saved", "reason": None}}
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize(("engine", "expected"), [(Summing, SAVED), (Sealed, SEALED)])
+def test_a_session_says_whether_its_engines_are_saved_or_replayed_and_why(
+    store: Store, engine: Any, expected: Any, isolated: bool
+) -> None:
+    async def work() -> None:
+        first = sessions_on(store, catalogue_with(summing(engine, isolated=isolated, stoptime=20.0)))
+        run_id = (await first.create("me", new())).run.id
+        assert await parts(first, run_id) == {}
+        await first.step("me", run_id, STEP)
+        assert await parts(first, run_id) == expected
+        # Another server says the same from the store alone: it doesn't even have the model.
+        other = sessions_on(store, Catalogue())
+        assert await parts(other, run_id) == expected
+        await first.step("me", run_id, StepRequest(steps=2))
+        forks = [(await first.fork("me", run_id, step)).run.id for step in (2, 0)]
+        assert [await parts(first, fork) for fork in forks] == [expected, {}]
+        await first.step("me", run_id, StepRequest(steps=100))
+        assert (await parts(other, run_id), (await other.run("me", run_id)).position) == (expected, 21)
+        for each in (first, other):
+            await each.aclose()
+
+    run(work())
+
+
+@pytest.mark.parametrize("engine", [Summing, Sealed])
+def test_a_session_that_was_saved_without_or_with_other_reasons_goes_on(store: Store, engine: Any) -> None:
+    async def work() -> None:
+        catalogue = catalogue_with(summing(engine))
+        for kept in ({}, {KEPT: encode({"sum/base": "It was sealed."})}):
+            first = sessions_on(store, catalogue)
+            run_id = (await first.create("me", new())).run.id
+            await first.step("me", run_id, StepRequest(steps=3))
+            await first.aclose()  # it saves the session here
+            stored = await first.run("me", run_id)
+            for info in store.savepoints(run_id):
+                saved = store.savepoint(run_id, info.timestamp)
+                states = {name: state for name, state in saved.entities.items() if name != KEPT}
+                former = msgspec.structs.replace(saved, entities=states | kept)
+                store.submit(PutSavepoint(run_id, Unleased.of(stored), encoded(former))).result()
+            async with aclosing(sessions_on(store, catalogue)) as second:
+                assert (await parts(second, run_id)).keys() == ({"sum/base"} if kept else set())
+                assert await second.examine("me", run_id, repair=False) == []
+                await second.step("me", run_id, STEP)
+                assert await totals(second, run_id) == [0.0, 1.0, 2.0, 3.0]
+
+    run(work())
+
+
+def test_a_damaged_savepoint_hides_no_session(store: Store) -> None:
+    async def work() -> None:
+        async with aclosing(sessions_on(store, catalogue_with(summing(Sealed)))) as sessions:
+            run_id = (await sessions.create("me", new())).run.id
+            await sessions.step("me", run_id, STEP)
+            stored, (*_, newest) = await sessions.run("me", run_id), store.savepoints(run_id)
+            saved = store.savepoint(run_id, newest.timestamp)
+            damaged = msgspec.structs.replace(saved, entities={**saved.entities, KEPT: b"damaged"})
+            store.submit(PutSavepoint(run_id, Unleased.of(stored), encoded(damaged))).result()
+            assert await parts(sessions, run_id) == {}
 
     run(work())
 

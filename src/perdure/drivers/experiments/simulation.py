@@ -32,6 +32,7 @@ from perdure.drivers.experiments.script_log import ScriptLog, log_name
 from perdure.drivers.experiments.script_position import FILES, POSITION, SCRIPT, WARNED, ScriptPosition
 from perdure.drivers.experiments.stepper import Stepper
 from perdure.drivers.experiments.tape import Phase, Tape
+from perdure.drivers.kept_parts import parts_in_words
 from perdure.engines.clock_methods import ClockMethods
 from perdure.engines.clocks import TICK, Polled, builtins_with, facades
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
@@ -44,8 +45,6 @@ __all__ = ["Simulation"]
 T = TypeVar("T")
 
 SLICE = 0.05  # seconds that a sleeping script may take to obey
-SAVED, REPLAYED = "saved", "replayed"  # how parts of a simulation go on after a crash
-LONGEST_REASON = 500  # characters, in a report
 WITHOUT_SCRIPT = 1000  # steps a call, where no script makes them
 
 
@@ -367,13 +366,7 @@ class Simulation:
             "fraction": None if most is None else steps / most if most else 1.0,
             SAMPLES: pack(self._cosimulation.samples),
             "replaying": self._tape.phase is not Phase.RECORDING,
-            "parts": {
-                part: {
-                    "kept": SAVED if reason is None else REPLAYED,
-                    "reason": reason and reason[:LONGEST_REASON],
-                }
-                for part, reason in self._cosimulation.kept.items()
-            },
+            "parts": parts_in_words(self._cosimulation.kept),
         }
 
 
