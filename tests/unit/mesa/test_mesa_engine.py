@@ -1,12 +1,14 @@
 """Mesa's models as engines: the law at each step, what may be set, what is answered and what is refused."""
 
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mesa.experimental import devs
 
 from perdure.engines.mesa import MesaEngine
 from perdure.errors import Invalid, InvalidState, NotSnapshotable, ScriptFailed
@@ -199,6 +201,37 @@ def test_a_function_made_in_a_step_is_named(tmp_path: Path) -> None:
         engine.step({})
         with pytest.raises(NotSnapshotable, match=r"of model\.rule .*<lambda> was made after the model"):
             engine.snapshot()
+
+
+class Lacking:
+    """A finder of modules that makes Mesa's package of simulators one that isn't there."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name == devs.__name__:
+            raise ModuleNotFoundError(name)
+
+
+@pytest.mark.parametrize("lacking", ["the module", "the class", "its counter"])
+def test_versions_of_mesa_that_number_no_events_are_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacking: str
+) -> None:
+    if lacking == "the module":
+        monkeypatch.delitem(sys.modules, devs.__name__)
+        monkeypatch.setattr(sys, "meta_path", [Lacking(), *sys.meta_path])
+    elif lacking == "the class":
+        monkeypatch.delattr(devs, "SimulationEvent")
+    else:
+        monkeypatch.delattr(devs.SimulationEvent, "_ids")
+    settings = written(tmp_path, "self.reached = 0")
+    with (tmp_path / "kept.py").open("a") as file:
+        file.write("    def step(self):\n        self.reached += 1\n")
+    with begun(settings) as engine:
+        engine.step({})
+        state = engine.snapshot()
+    with closing(MesaEngine()) as engine:
+        engine.initialize(settings)
+        engine.restore(state)
+        assert engine.step({})["reached"] == 2
 
 
 def test_a_state_of_other_code_is_refused(tmp_path: Path) -> None:

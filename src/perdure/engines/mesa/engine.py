@@ -246,14 +246,16 @@ class MesaEngine:
     @contextmanager
     def _counting(self) -> Iterator[None]:
         """Let the events of this model be numbered by themselves."""
-        from mesa.experimental.devs import SimulationEvent
-
-        former = SimulationEvent._ids
-        SimulationEvent._ids = self._events
+        numbered = _numbered_events()
+        if numbered is None:
+            yield
+            return
+        former = numbered._ids
+        numbered._ids = self._events
         try:
             yield
         finally:
-            SimulationEvent._ids = former
+            numbered._ids = former
 
     def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         model_class = self._loaded
@@ -274,6 +276,16 @@ class MesaEngine:
         if self._class is None:
             raise Refused("The engine isn't initialised; call `initialize` first.")
         return self._class
+
+
+def _numbered_events() -> Any:
+    """Return the class that numbers its events by a counter of its own; some versions of Mesa have none."""
+    try:
+        devs = importlib.import_module("mesa.experimental.devs")
+    except ModuleNotFoundError:
+        return None
+    events = getattr(devs, "SimulationEvent", None)
+    return events if hasattr(events, "_ids") else None
 
 
 def _ids_of(model: Any) -> Any:
