@@ -154,6 +154,19 @@ def test_all_that_cannot_be_saved_is_told_at_once() -> None:
     assert "agent 1" not in str(refused.value)
 
 
+class Growing(dict[str, int]):
+    def __hash__(self) -> int:  # type: ignore[override]
+        return self["a"]
+
+
+def test_what_cannot_be_read_back_is_told_at_the_first_savepoint() -> None:
+    key = Growing(a=1)
+    key["itself"] = {key: 1}  # type: ignore[assignment]
+    del key["a"]
+    with pytest.raises(NotSnapshotable, match=r"'key' of the agent 0 .* can't be read back: KeyError"):
+        odd(key=lambda: key).snapshot()
+
+
 class Slotted(Agent):
     __slots__ = ("kept",)
 

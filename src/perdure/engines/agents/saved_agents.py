@@ -18,7 +18,7 @@ from perdure.engines.agents.problems import Problems
 from perdure.engines.derived_types import is_made_of, slots_of
 from perdure.state.codec import State
 
-__all__ = ["MADE", "note_construction", "put_back", "saved", "table_rows"]
+__all__ = ["MADE", "column_values", "note_construction", "put_back", "saved", "table_rows"]
 
 MADE = "_made"
 """The attribute with the factory's name and the functions that construction made an agent's handlers."""
@@ -195,9 +195,9 @@ def put_back(table: Any, agents: Sequence[Agent], model: Any, decoder: Decoder) 
         Its agents, with the attributes that construction made, if that was needed.
     """
     size = len(agents)
-    columns = {name: _values(column, size, decoder) for name, column in table["columns"].items()}
-    kinds = [(name, _values(column, size, decoder)) for name, column in table["types"].items()]
-    values = {name: _values(column, size, decoder) for name, column in table["values"].items()}
+    columns = {name: column_values(column, size, decoder) for name, column in table["columns"].items()}
+    kinds = [(name, column_values(column, size, decoder)) for name, column in table["types"].items()]
+    values = {name: column_values(column, size, decoder) for name, column in table["values"].items()}
     others = iter(table["others"])
     for row, agent in enumerate(agents):
         own = vars(agent)
@@ -218,7 +218,8 @@ def put_back(table: Any, agents: Sequence[Agent], model: Any, decoder: Decoder) 
         own.update(restored)
 
 
-def _values(column: Any, size: int, decoder: Decoder) -> Sequence[Any]:
+def column_values(column: Any, size: int, decoder: Decoder) -> Sequence[Any]:
+    """Return the values of a column, for each agent of its table."""
     kind, *data = column
     if kind == "same":
         return [data[0]] * size

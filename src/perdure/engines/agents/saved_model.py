@@ -4,7 +4,9 @@ What the construction of the model makes is made again, and stays: elements and 
 factories. All else is put back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import chain
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from perdure.engines.agents.decoding import Decoder
 from perdure.engines.agents.encoding import Encoder, Unsaveable
 from perdure.engines.agents.graph import ClassName, class_name
 from perdure.engines.agents.problems import Problems
-from perdure.engines.agents.saved_agents import put_back, saved, table_rows
+from perdure.engines.agents.saved_agents import column_values, put_back, saved, table_rows
 from perdure.engines.agents.saved_events import events_of, saved_events
 from perdure.engines.agents.shared_data import SharedData
 from perdure.engines.derived_types import slots_of
@@ -37,6 +39,14 @@ _PARTS = (
     "scenario_manager",
 )
 """Attributes of every model that a run changes."""
+
+_WHOLES = {
+    "attributes": "the model's attribute",
+    "parts": "the model's attribute",
+    "scheduler": "the scheduler's attribute",
+    "collector": "the data collector's attribute",
+}
+"""Parts of a state that are attributes by name, in the order in which they are read, and what they are."""
 
 _KEPT = (SystemDynamics, Module, Expression, FunctionType, BuiltinFunctionType, MethodType)
 """What construction makes and a run doesn't replace."""
@@ -67,6 +77,7 @@ class Constructed:
         self._agents = {agent.id: agent for agent in model.agents}
         self._shared = SharedData(self._classes().values())
         self._problems = Problems()
+        self._was_read = False
 
     def snapshot(self) -> State:
         """Return the state as data.
@@ -94,7 +105,7 @@ class Constructed:
             problems.note(f"the model's attribute {slots[0]!r}", "a model can't have slots")
         listed = len(agents)
         tables: list[State] = [*saved(agents, 0, encoder, problems)]
-        attributes = self._encoded("the model's attribute", self._attributes(kept=False), encoder)
+        attributes = self._encoded(_WHOLES["attributes"], self._attributes(kept=False), encoder)
         parts = {name: getattr(model, name) for name in _PARTS}
         models: dict[str, State] = {}
         for name, each in self._models.items():
@@ -106,11 +117,11 @@ class Constructed:
         state: dict[str, State] = {
             "listed": listed,
             "attributes": attributes,
-            "parts": self._encoded("the model's attribute", parts, encoder),
-            "scheduler": self._encoded("the scheduler's attribute", vars(model.scheduler), encoder),
+            "parts": self._encoded(_WHOLES["parts"], parts, encoder),
+            "scheduler": self._encoded(_WHOLES["scheduler"], vars(model.scheduler), encoder),
             "collector": None
             if model.data_collector is None
-            else self._encoded("the data collector's attribute", vars(model.data_collector), encoder),
+            else self._encoded(_WHOLES["collector"], vars(model.data_collector), encoder),
             "events": self._events(encoder),
             "equations": self._changed_equations(),
             "models": models,
@@ -123,7 +134,33 @@ class Constructed:
             done += len(more)
         state["agents"] = tables
         problems.check()
+        if not self._was_read:
+            self._read(state, agents)
+            self._was_read = True
         return state
+
+    def _read(self, state: Any, agents: list[Agent]) -> None:
+        """Read the first state back, beside the model: what can't be read is told before there is a run."""
+        decoder = Decoder(self._model, agents, self._classes())
+        for table in state["agents"]:
+            first = agents[table["rows"][0]]
+            for name, column in chain(table["columns"].items(), table["values"].items()):
+                what = f"the attribute {name!r} of the agent {first.id} ({first.agent_type}) or another one"
+                self._try(what, partial(column_values, column, len(table["rows"]), decoder))
+            for data in chain.from_iterable(table["others"]):
+                if data != ["as constructed"]:
+                    self._try(f"a handler of the agents {first.agent_type!r}", partial(decoder.value, data))
+        for part, what in _WHOLES.items():
+            for name, data in (state[part] or {}).items():
+                self._try(f"{what} {name!r}", partial(decoder.value, data))
+        self._try("an event that hasn't arrived", partial(events_of, state["events"], decoder))
+        self._problems.check()
+
+    def _try(self, what: str, read: Callable[[], object]) -> None:
+        try:
+            read()
+        except Exception as error:
+            self._problems.note(what, f"it can't be read back: {type(error).__name__}: {error}")
 
     def restore(self, state: Any) -> None:
         """Put a state back.
@@ -135,6 +172,7 @@ class Constructed:
         """
         try:
             self._restore(state)
+            self._was_read = True
         except PerdureError:
             raise
         except Exception as error:
