@@ -6,6 +6,7 @@ import pytest
 from tests.support.xmile_models import columns_of, model_of
 
 from perdure.engines.system_dynamics import SystemDynamicsEngine
+from perdure.engines.system_dynamics.sources.equations import Budget
 from perdure.errors import InvalidOverride, UnservableModel
 
 DIMENSIONS = (
@@ -98,3 +99,39 @@ def test_a_constant_that_is_an_array_names_its_cells(tmp_path: Path) -> None:
     engine.initialize({"outputs": ["e[p]"]})
     with pytest.raises(InvalidOverride, match=r"set its cells, x\[a,a\], x\[a,b\], x\[b,a\] …"):
         engine.step({"constants": {"x": 2.0}})
+
+
+@pytest.mark.parametrize("equation", ["v[1]", "v[TIME]", "v[p]", "v[E]", "v", "SUM(v[*])", "SUM(v[p:q])"])
+def test_a_dimension_without_elements_is_refused(tmp_path: Path, equation: str) -> None:
+    empty = '<aux name="v"><dimensions><dim name="Z"/></dimensions><eqn>1</eqn></aux>'
+    before = DIMENSIONS.replace("<dimensions>", '<dimensions><dim name="Z" size="0"/>')
+    with pytest.raises(UnservableModel, match="Z: the dimension has neither elements nor a size"):
+        model_of(
+            tmp_path,
+            f'{empty}<aux name="y"><dimensions><dim name="E"/></dimensions><eqn>{equation}</eqn></aux>',
+            before=before,
+        )
+
+
+def test_what_is_too_large_is_refused_before_it_is_written_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cell has more than 10,000 operations, all of them more than 100 million."""
+    counted = 0
+    spend = Budget.spend
+
+    def counting(self: Budget) -> None:
+        nonlocal counted
+        counted += 1
+        spend(self)
+
+    monkeypatch.setattr(Budget, "spend", counting)
+    before = '<dimensions><dim name="B" size="10000"/></dimensions>'
+    cells = '<dimensions><dim name="B"/></dimensions>'
+    with pytest.raises(UnservableModel, match="more than 1000000 operations"):
+        model_of(
+            tmp_path,
+            f'<aux name="x">{cells}<eqn>1</eqn></aux><aux name="y">{cells}<eqn>SUM(x[*])</eqn></aux>',
+            before=before,
+        )
+    assert counted < 40_000

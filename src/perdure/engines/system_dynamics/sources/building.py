@@ -256,10 +256,15 @@ class _Building:
     def _equate_all(
         self, symbol: Symbol, equation: form.Equation, written: tuple[str, ...], names: tuple[str, ...]
     ) -> None:
-        for cell in self.dimensions.cells(written, equation.exceptions):
+        cells = self.dimensions.cells(written, equation.exceptions)
+        for i, cell in enumerate(cells):
             element = symbol.cells.get(cell)
+            before = self.budget.left
             if isinstance(element, Element):
                 self._equate(symbol, cell, element, equation, names)
+            if i == 0:
+                # The others take as many: what is too large is refused before it is written out.
+                self.budget.expect((before - self.budget.left) * (len(cells) - 1))
 
     def _add_unknown(self, symbol: Symbol, equation: form.Equation, refused: Unservable) -> None:
         """Add all names of a refused equation that mean nothing; writing out ends at the first problem."""

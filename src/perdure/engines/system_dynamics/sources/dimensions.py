@@ -57,14 +57,15 @@ class Dimensions:
 
     def element(self, name: str, subscript: str) -> str | None:
         """Return the element of a dimension that a subscript names, by its name or by its position."""
+        elements = self.elements(name)
         key = canonical(subscript)
         if key in self._places[canonical(name)]:
             return key
         prefix, dot, rest = key.partition(".")
         if dot and prefix == canonical(name) and rest in self._places[prefix]:
             return rest
-        if key.isdecimal() and 1 <= int(key) <= len(self.elements(name)):
-            return self.elements(name)[int(key) - 1]
+        if key.isdecimal() and 1 <= int(key) <= len(elements):
+            return elements[int(key) - 1]
         return None
 
     def owner(self, element: str) -> str | None:
@@ -79,6 +80,8 @@ class Dimensions:
         That is the element itself, or the one that a mapping of either dimension names.
         """
         source, target = canonical(source), canonical(target)
+        if target not in self._places:
+            raise Unservable(f"the dimension {target!r} isn't defined")
         if element in self._places[target]:
             return element
         for name, elements in self._by_name[source].mappings:

@@ -65,10 +65,19 @@ class Budget:
         self._operations = operations
         self._left = operations
 
+    @property
+    def left(self) -> int:
+        """How many are left."""
+        return self._left
+
     def spend(self) -> None:
         """Count an operation."""
         self._left -= 1
-        if self._left < 0:
+        self.expect(0)
+
+    def expect(self, operations: int) -> None:
+        """Raise `TooLarge` if so many operations aren't left."""
+        if self._left < operations:
             raise TooLarge(f"the equations have more than {self._operations} operations")
 
 
