@@ -1,10 +1,9 @@
 """One epidemic, written as an XMILE file, as a Vensim file, in Python and as JSON."""
 
-import json
 from pathlib import Path
 
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.json_model import model_of
+from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.scenarios import Catalogue
 
 FOLDER = Path(__file__).parents[1] / "fixtures/sir"
@@ -13,10 +12,7 @@ SOURCES = ("stmx", "mdl", "python", "json")
 
 def model(source: str) -> Model:
     """Return the model of one source."""
-    if source == "python":
-        return in_python()
-    path = FOLDER / f"sir.{source}"
-    return model_of(json.loads(path.read_text("utf-8"))) if source == "json" else Model.from_file(path)
+    return in_python() if source == "python" else model_of_file(FOLDER / f"sir.{source}")
 
 
 def in_python() -> Model:

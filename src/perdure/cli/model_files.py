@@ -18,10 +18,10 @@ def models() -> None:
     """Check and convert model files."""
 
 
-@app.command(epilog="Examples:  perdure models check model.stmx  ·  perdure models check model.mdl --json")
+@app.command(epilog="Examples:  perdure models check model.stmx  ·  perdure models check model.json --json")
 def check(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The model file: .stmx, .itmx, .xmile or .mdl.")
+        Path, typer.Argument(metavar="FILE", help="The model file: .stmx, .itmx, .xmile, .mdl or .json.")
     ],
     as_json: AsJson = False,
 ) -> None:

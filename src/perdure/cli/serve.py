@@ -29,8 +29,8 @@ def serve(
         typer.Argument(
             metavar="[MODULE:FACTORY|FILE]",
             help="module:name or file.py:name of a Catalogue or Model, or a function that returns one; or a "
-            "model file (.stmx, .xmile, .mdl). By default ./scenarios/*.json, and without those the example "
-            "models.",
+            "model file (.stmx, .xmile, .mdl, .json). By default ./scenarios/*.json, and without those the "
+            "example models.",
             show_default=False,
         ),
     ] = None,

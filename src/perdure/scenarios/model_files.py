@@ -1,15 +1,16 @@
-"""Model files: models of XMILE and Vensim files by their path, and what scenarios may set in them."""
+"""Model files: models of XMILE, Vensim and JSON files by their path, and what scenarios may set in them."""
 
 from pathlib import Path
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.scenarios.model import ServedModel, Settings
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = ["MODEL_FILES", "adapted_to", "is_model_file", "load_model_file"]
 
-MODEL_FILES = (".itmx", ".mdl", ".stmx", ".xmile")
+MODEL_FILES = (".itmx", ".json", ".mdl", ".stmx", ".xmile")
 """The endings of model files."""
 
 
@@ -27,7 +28,7 @@ def load_model_file(path: Path, *, naming: Any = None) -> Model:
         The file.
     naming
         ``"bptk"`` gives elements the names that BPTK-Py does, which scenario files use; ``"file"`` keeps
-        those of the file. By default ``"bptk"`` for XMILE files, and ``"file"`` for Vensim's, which BPTK-Py
+        those of the file. By default ``"bptk"`` for XMILE files, and ``"file"`` for others, which BPTK-Py
         doesn't read.
 
     Raises
@@ -39,8 +40,8 @@ def load_model_file(path: Path, *, naming: Any = None) -> Model:
     MissingExtra
         If it is a Vensim file, and PySD isn't installed.
     """
-    naming = naming or ("file" if path.suffix.lower() == ".mdl" else "bptk")
-    return Model.from_file(path, naming=naming)
+    naming = naming or ("file" if path.suffix.lower() in (".mdl", ".json") else "bptk")
+    return model_of_file(path, naming=naming)
 
 
 def adapted_to(model: ServedModel, settings: Settings) -> tuple[ServedModel, Settings]:

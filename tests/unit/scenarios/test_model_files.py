@@ -9,10 +9,14 @@ from typer.testing import CliRunner
 
 from perdure.cli import app
 from perdure.cli.models import load_catalogue
+from perdure.engines.system_dynamics import Model, simulate
+from perdure.engines.system_dynamics.json_writing import document_of
+from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.errors import InvalidOverride, ModelError
 from perdure.scenarios import Catalogue
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "sd_models"
+SIR = FIXTURES.parent / "sir" / "sir.stmx"
 TEACUP = FIXTURES / "samples" / "teacup" / "teacup.stmx"
 
 
@@ -122,3 +126,74 @@ def test_serving_a_vensim_file_and_checking_it(tmp_path: Path) -> None:
     assert answer.exit_code == 1
     assert "can't be served: line 1: a: DELAY CONVEYOR isn't supported" in answer.output
     assert "can't be served: line 2: b: there is no variable 'nobody'" in answer.output
+
+
+def test_a_json_model_is_converted_served_checked_and_a_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    converted = CliRunner().invoke(app, ["models", "convert", str(SIR), "sir.json"])
+    assert converted.exit_code == 0, converted.output
+    served = load_catalogue("sir.json")
+    (manager,) = served
+    original = Model.from_xmile(SIR)
+    assert manager.fingerprint == original.fingerprint()
+    assert {*served.scenario(manager.name, "base").elements} == {*original.outputs}
+    shown = CliRunner().invoke(app, ["models", "check", "sir.json"])
+    assert (shown.exit_code, shown.output.splitlines()[1]) == (0, "0 to 40, steps of 0.25, euler")
+    back = CliRunner().invoke(app, ["models", "convert", "sir.json", "sir.xmile"])
+    assert back.exit_code == 0, back.output
+    infectious = {"outputs": ["infectious"]}
+    assert simulate(Model.from_xmile("sir.xmile"), infectious) == simulate(original, infectious)
+
+    (tmp_path / "scenarios").mkdir()
+    scenarios = {"base": {}, "still": {"constants": {"infectious": "50*2"}}}
+    (tmp_path / "scenarios" / "sir.json").write_text(
+        json.dumps({"smTea": {"source": "sir.json", "scenarios": scenarios}})
+    )
+    catalogue = Catalogue()
+    catalogue.load(tmp_path / "scenarios")
+    assert not catalogue.unusable
+    assert last_of(catalogue, "base", "infectious") == simulate(original, infectious)[1]["infectious"][120]
+    assert last_of(catalogue, "still", "infectious") == 100.0
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{\n"specs": oops}', "line 2: it is no JSON: Expecting value"),
+        (b"\xff\xff", "it is no JSON: 'utf-8' codec"),
+        (b"[" * 100_000, "it is no JSON: maximum recursion depth"),
+        (b"[]", "Model is an object, not []."),
+        (
+            b'{"specs": {"starttime": 0, "stoptime": 1, "dt": 1}, "entities":'
+            b' {"flows": [{"name": "f", "equation": {"type": "ref", "name": "g"}}]}}',
+            "The equation of 'f' uses 'g', which the model doesn't define.",
+        ),
+        (
+            b'{"specs": {"starttime": 0, "stoptime": 1, "dt": 1, "timestep": "daily"}, "entities": {}}',
+            "Model.specs.timestep is a finite number, not 'daily'.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_json_model_is_a_problem_of_its_file(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(content)
+    shown = CliRunner().invoke(app, ["models", "check", str(path), "--json"])
+    assert shown.exit_code == 1
+    (found,) = json.loads(shown.output)["problems"]
+    assert found.casefold().startswith(problem.casefold())
+
+
+def test_a_json_model_keeps_its_save_interval(tmp_path: Path) -> None:
+    model = Model.from_xmile(SIR)
+    model.save_every = 0.5
+    path = tmp_path / "sir.json"
+    path.write_text(json.dumps(document_of(model)))
+    read = model_of_file(path)
+    assert read.save_every == 0.5
+    times, values = simulate(read, {"outputs": ["infectious"]})
+    assert times[:2] == [0.0, 0.5]
+    assert values == simulate(model, {"outputs": ["infectious"]})[1]

@@ -101,7 +101,7 @@ _OF_MODEL: Mapping[str, tuple[Function, int, int]] = {
 }
 
 
-def model_of(document: Any) -> Model:
+def model_of(document: Any, *, max_nodes: int = MAX_NODES) -> Model:
     """Return the model that a JSON document describes.
 
     Parameters
@@ -110,20 +110,23 @@ def model_of(document: Any) -> Model:
         ``name``, ``specs`` (``starttime``, ``stoptime``, ``dt``, and ``timestep``, the time between two
         results, if it isn't dt), ``entities`` (lists of ``name``,
         ``equation`` and, for stocks, ``initial_value``) and ``graphical_functions`` (name → ``points``).
+    max_nodes
+        How many nodes all equations together may have.
 
     Raises
     ------
     ModelError
-        If the document isn't of that form, calls Python, or is larger than `MAX_NODES` nodes or deeper than
+        If the document isn't of that form, calls Python, or is larger than `max_nodes` or deeper than
         `MAX_DEPTH`.
     """
-    return _Translation(_object(document, "model")).model
+    return _Translation(_object(document, "model"), max_nodes).model
 
 
 class _Translation:
     """The translation of one document into a model."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], max_nodes: int) -> None:
+        self._max_nodes = max_nodes
         specs = _object(document.get("specs"), "model.specs")
         for name in ("starttime", "stoptime", "dt"):
             if finite(specs.get(name)) is None:
@@ -177,8 +180,8 @@ class _Translation:
 
     def _expression(self, node: Any, where: str, depth: int) -> Operand:
         self._nodes += 1
-        if self._nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise ModelError(f"A model has at most {MAX_NODES} nodes, nested at most {MAX_DEPTH} deep.")
+        if self._nodes > self._max_nodes or depth > MAX_DEPTH:
+            raise ModelError(f"A model has at most {self._max_nodes} nodes, nested at most {MAX_DEPTH} deep.")
         node = _object(node, where)
         match node.get("type"):
             case "literal":
