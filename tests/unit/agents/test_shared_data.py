@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from perdure.bptk import Agent, Model
 from perdure.errors import NotSnapshotable
 from perdure.scenarios.agent_model import AgentModel
 
+this = sys.modules[__name__]
 COUNT = 0
 SEEN: list[int] = []
 TABLE = (1, 2)
@@ -73,6 +75,23 @@ class Global(Idle):
         counted()
 
 
+class ByModule(Idle):
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        this.counted()
+
+
+def inner() -> None:
+    this.COUNT = 5
+
+
+def calling(function: Callable[[], None]) -> Callable[[Any], None]:
+    return lambda self: function()
+
+
+class ByClosure(Idle):
+    initialize = calling(inner)
+
+
 class Appending(Idle):
     def act(self, time: float, round_no: int, step_no: int) -> None:
         SEEN.append(1)
@@ -132,6 +151,8 @@ def engine_of(kind: type[Agent]) -> Any:
         (ByMethod, "attribute 'total' of the class ByMethod"),
         (Listing, "attribute 'names' of the class Idle"),
         (Global, "variable 'COUNT' of the module"),
+        (ByModule, "variable 'COUNT' of the module"),
+        (ByClosure, "attribute 'COUNT' of the module"),
         (Appending, "variable 'SEEN' of the module"),
         (Indexing, "variable 'LIMITS' of the module"),
         (Drawing, "variable 'DRAWS' of the module"),

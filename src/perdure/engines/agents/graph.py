@@ -52,8 +52,8 @@ def imported(name: ClassName) -> Any:
 
 
 def is_authors(kind: Any) -> bool:
-    """Return whether a class or function is the author's: neither a library's nor Perdure's own."""
-    module = str(kind.__module__ or "")
+    """Return whether a class, function or module is the author's: neither a library's nor Perdure's own."""
+    module = str(getattr(kind, "__module__", None) or kind.__name__)
     if module.partition(".")[0] in ("perdure", *sys.stdlib_module_names) and module != "__main__":
         return False
     return not str(getattr(sys.modules.get(module), "__file__", None) or "").startswith(_PACKAGES)

@@ -10,6 +10,7 @@ import random
 import textwrap
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -92,11 +93,9 @@ def _changed_by(kind: type) -> tuple[str, ...]:
                     found[f"the attribute {name!r} of the class {each.__qualname__}"] = None
                 todo += [f for f in _functions(value) if isinstance(f, FunctionType)]
             continue
-        around = each.__globals__
-        for name in {*_names(each.__code__)} & around.keys():
-            value = around[name]
+        for owner, name, value in _used_by(each):
             if isinstance(value, _READ_ONCE):
-                found[f"the variable {name!r} of the module {each.__module__}"] = None
+                found[f"the variable {name!r} of the module {owner}"] = None
             if isinstance(value, type | FunctionType):
                 todo.append(value)
         found |= dict.fromkeys(_Changes(each).found)
@@ -107,6 +106,22 @@ def _functions(value: Any) -> Iterator[Any]:
     yield value
     for name in ("__func__", "fget", "fset", "func", "__wrapped__"):
         yield getattr(value, name, None)
+
+
+def _used_by(function: FunctionType) -> Iterator[tuple[str, str, Any]]:
+    """Return the variables that a function may read, each with its module and name."""
+    around = function.__globals__
+    names = {*_names(function.__code__)}
+    for name in names & around.keys():
+        value = around[name]
+        yield function.__module__, name, value
+        if isinstance(value, ModuleType) and is_authors(value):
+            for inner in names & vars(value).keys():
+                yield value.__name__, inner, vars(value)[inner]
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # not set yet
+            if isinstance(cell.cell_contents, type | FunctionType):
+                yield function.__module__, "", cell.cell_contents
 
 
 def _names(code: CodeType) -> Iterator[str]:
