@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from perdure.errors import InvalidTask
 from perdure.spawned import SpawnedImports
+from perdure.syntax_trees import parsed
 
 __all__ = ["MAX_BYTES", "importable", "module_name", "travelling"]
 
@@ -95,7 +96,7 @@ def _imported(source: bytes, package: str) -> frozenset[str]:
     A name that ends with ``*`` stands for all modules of a package.
     """
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()  # its import will raise the error
     names: set[str] = set()

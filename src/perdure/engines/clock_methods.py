@@ -12,6 +12,8 @@ from collections.abc import Callable
 from types import BuiltinMethodType, CodeType
 from typing import Any
 
+from perdure.syntax_trees import parsed
+
 __all__ = ["ATTRIBUTE", "ClockMethods", "compiled"]
 
 ATTRIBUTE = "__perdure_attribute__"
@@ -95,7 +97,7 @@ def compiled(source: bytes, path: str) -> CodeType:
 
 def _tree(source: bytes, path: str) -> ast.Module:
     """Return the tree of a file with these attributes looked up."""
-    tree = ast.parse(source, path)
+    tree = parsed(source, path)
     nodes = list(ast.walk(tree))
     patterns = {id(node) for match in nodes for part in _constants_of(match) for node in ast.walk(part)}
     for node in reversed(nodes):  # inner expressions first

@@ -25,6 +25,7 @@ from perdure.drivers.experiments.decorators import (
 )
 from perdure.drivers.experiments.schema import Problem
 from perdure.errors import suggest
+from perdure.syntax_trees import parsed
 
 __all__ = ["Source", "packs_of_script", "wrong_names"]
 
@@ -155,7 +156,7 @@ def _functions(source: Source, tree: ast.Module) -> Iterator[_Function]:
 
 def _parsed(file: Path) -> ast.Module | None:
     try:
-        return ast.parse(file.read_bytes())
+        return parsed(file.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return None  # running it raises the error
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from perdure.engines.agents.graph import ATOMS, is_authors
 from perdure.engines.agents.problems import Problems
+from perdure.syntax_trees import parsed
 
 __all__ = ["SharedData"]
 
@@ -141,7 +142,7 @@ class _Changes(ast.NodeVisitor):
         self._locals = {*function.__code__.co_varnames, *function.__code__.co_cellvars}
         self._kind = function.__qualname__.rpartition(".")[0]
         try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+            tree = parsed(textwrap.dedent(inspect.getsource(function)))
         except (OSError, SyntaxError, TypeError):  # without a source, or a lambda within a line
             return
         self._globals = {n for node in ast.walk(tree) if isinstance(node, ast.Global) for n in node.names}

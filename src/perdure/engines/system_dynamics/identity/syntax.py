@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from perdure.engines.system_dynamics.identity.effects import Effects, effects_of
 from perdure.errors import ModelError
+from perdure.syntax_trees import parsed
 
 __all__ = ["Chains", "Import", "Source", "class_source", "function_source"]
 
@@ -114,7 +115,7 @@ def _tree(value: FunctionType | type, where: str, user: str) -> ast.Module:
 def _parsed(file: str, text: str) -> ast.Module:
     """Parse a file; cached for the next function of the same model."""
     linecache.checkcache(file)
-    return ast.parse(text, file)
+    return parsed(text, file)
 
 
 def _first_line(node: Lambda) -> int:
