@@ -256,6 +256,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     (folder / "my_models.py").write_text("from tests.support.small import catalogue\n")
     (folder / "my_tasks.py").write_text("from tests.support.small_tasks import ADD\n")
     shutil.copytree(ROOT / "examples" / "networks", folder / "networks")
+    for suffix in (".stmx", ".mdl"):
+        shutil.copy(ROOT / "tests" / "fixtures" / "sir" / f"sir{suffix}", folder / f"model{suffix}")
+    (folder / "sir.py").write_text(
+        "from perdure.engines.system_dynamics import Model\n\nmodel = Model(0.0, 10.0, 1.0, 'sir')\n"
+        "model.stock('infected').equation = model.constant('rate')\nmodel.constant('rate').equation = 2.0\n"
+    )
     (folder / "tokens.txt").write_text("ada:secret\n")
     (folder / "tokens.txt").chmod(0o600)
     (folder / "bin").mkdir()
