@@ -256,7 +256,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     (folder / "my_models.py").write_text("from tests.support.small import catalogue\n")
     (folder / "my_tasks.py").write_text("from tests.support.small_tasks import ADD\n")
     shutil.copytree(ROOT / "examples" / "networks", folder / "networks")
-    for suffix in (".stmx", ".mdl"):
+    for suffix in (".stmx", ".mdl", ".json"):
         shutil.copy(ROOT / "tests" / "fixtures" / "sir" / f"sir{suffix}", folder / f"model{suffix}")
     (folder / "sir.py").write_text(
         "from perdure.engines.system_dynamics import Model\n\nmodel = Model(0.0, 10.0, 1.0, 'sir')\n"

@@ -320,7 +320,7 @@ def test_the_python_in_the_docs_runs(page: str, tmp_path: Path) -> None:
 
 def test_the_scenario_file_in_the_docs_is_served(folder: Path) -> None:
     text = (ROOT / "docs" / "sessions.md").read_text()
-    (definition,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    definition, *_ = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     (folder / "scenarios").mkdir()
     (folder / "scenarios" / "bath.json").write_text(definition)
     (folder / "models").mkdir()

@@ -5,15 +5,8 @@ restore repeats these.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-from perdure.drivers.session_spec import SessionSpec
-from perdure.errors import CorruptBlob, NewerSchema, NoSavepoint, SavepointNotFound
-from perdure.state.codec import decode
-from perdure.state.state_store import newest_intact
-from perdure.stores.base import Store
-
-__all__ = ["KEPT", "parts_in_words", "session_parts"]
+__all__ = ["KEPT", "parts_in_words"]
 
 KEPT = "kept"
 """The entity of a session's savepoints that says of each replayable engine why its state isn't held, or None.
@@ -40,25 +33,3 @@ def parts_in_words(refusals: Mapping[str, str | None]) -> dict[str, dict[str, st
         }
         for part, reason in refusals.items()
     }
-
-
-def session_parts(store: Store, run_id: str, spec: SessionSpec) -> dict[str, dict[str, str | None]]:
-    """Return this of the scenarios of a session, by entity; blocking.
-
-    The newest intact savepoint says it of models of other engines. Before there is one they are left out.
-    Models of Perdure's own are always saved, and nothing is read for them.
-    """
-    others = {part.entity for part in spec.scenarios if "inputs" in part.config}
-    known = _refusals(store, run_id) if others else {}
-    ids = [part.entity for part in spec.scenarios]
-    return parts_in_words({id: known.get(id) for id in ids if id in known or id not in others})
-
-
-def _refusals(store: Store, run_id: str) -> Mapping[str, str | None]:
-    try:
-        timestamps = [info.timestamp for info in store.savepoints(run_id) if info.position > 0]
-        savepoint, _ = newest_intact(run_id, timestamps, lambda at: store.savepoint(run_id, at))
-        refusals: Any = decode(savepoint.entities[KEPT]) if KEPT in savepoint.entities else {}
-    except (CorruptBlob, NewerSchema, NoSavepoint, SavepointNotFound):
-        return {}  # a run is shown, whatever is wrong with its savepoints
-    return refusals if isinstance(refusals, dict) else {}

@@ -17,13 +17,13 @@ import structlog
 from perdure import tracing
 from perdure.drivers.examination import Finding, examine
 from perdure.drivers.forking import Forking
-from perdure.drivers.kept_parts import session_parts
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.locks import RunLocks
 from perdure.drivers.run_access import find_run
 from perdure.drivers.seeds import chosen_seed
 from perdure.drivers.session_limits import check_forks, check_session_limits, check_step_limits
+from perdure.drivers.session_parts import session_parts
 from perdure.drivers.session_requests import (
     Answer,
     ForkSession,

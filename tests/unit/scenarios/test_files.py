@@ -27,7 +27,7 @@ def loaded(folder: Path, **files: Any) -> Catalogue:
     [
         ({**BATH, "type": "agents"}, "type 'agents', not sd or abm"),
         ({**BATH, "source": "bath.stmx"}, "bath.stmx can't be read: No such file"),
-        ({**BATH, "source": "bath.txt"}, "has the source 'bath.txt'; a source ends in .itmx, .mdl, .stmx"),
+        ({**BATH, "source": "bath.txt"}, "has the source 'bath.txt'; a source ends in .itmx, .json, .mdl"),
         ({**BATH, "model": "no_such_package.model"}, "no module 'no_such_package'"),
         ({**BATH, "model": "models/none"}, "no model 'models/none': neither the file"),
         ({"scenarios": {}}, "has no model"),
