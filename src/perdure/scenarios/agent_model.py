@@ -14,6 +14,7 @@ from perdure.engines.numbers import finite
 from perdure.errors import InvalidRunSpecs, InvalidScenario, nearest
 from perdure.scenarios.code_identity import code_identity
 from perdure.scenarios.model import Settings, unknown_names
+from perdure.scenarios.whole_run import whole_run
 from perdure.state.codec import pack
 
 __all__ = ["AgentModel"]
@@ -200,18 +201,7 @@ class AgentModel:
 
     def simulate(self, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[Any]]]:
         """Run it from start to stop; return the times, and each output's values at them."""
-        times: list[float] = []
-        values: dict[str, list[Any]] = {name: [] for name in config["outputs"]}
-        engine = self.make_engine()
-        try:
-            engine.initialize(config)
-            while not engine.finished:
-                for name, value in engine.step({}).items():
-                    values[name].append(value)
-                times.append(engine.time)
-        finally:
-            engine.close()
-        return times, values
+        return whole_run(self.make_engine(), config)
 
     @property
     def _makes_agents_as_usual(self) -> bool:

@@ -14,7 +14,7 @@ from perdure.scenarios.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "run"]
+__all__ = ["Results", "Tree", "results_tree", "run"]
 
 Series = dict[float, Any]
 Tree = dict[str, dict[str, dict[str, dict[str, Series]]]]
@@ -38,6 +38,18 @@ def run(
         raise Invalid(f"A return format is one of {', '.join(FORMATS)}, not {return_format!r}.")
     if return_format == "df" and not importlib.util.find_spec("pandas"):
         raise MissingExtra(what="A DataFrame", package="pandas", extra="pandas")
+    tree = results_tree(scenarios, outputs, seed, progress_bar)
+    if return_format == "dict":
+        return tree
+    if return_format == "json":
+        return json.dumps(tree, indent=2)
+    return _data_frame(tree, series_names)
+
+
+def results_tree(
+    scenarios: Sequence[Scenario], outputs: Sequence[str], seed: int, progress_bar: bool
+) -> Tree:
+    """Run each scenario as a whole; return manager → scenario → ``equations`` → element → time → value."""
     tree: Tree = {}
     for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
         config = scenario.config(outputs or scenario.elements, seed=seed)
@@ -47,11 +59,7 @@ def run(
         tree.setdefault(scenario.manager, {})[scenario.name] = {
             "equations": {name: dict(zip(times, series, strict=True)) for name, series in values.items()}
         }
-    if return_format == "dict":
-        return tree
-    if return_format == "json":
-        return json.dumps(tree, indent=2)
-    return _data_frame(tree, series_names)
+    return tree
 
 
 def _data_frame(tree: Tree, series_names: Mapping[str, str]) -> "pd.DataFrame":

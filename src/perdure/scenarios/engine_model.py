@@ -18,6 +18,7 @@ from perdure.errors import InvalidRunSpecs, InvalidScenario, NotSnapshotable, Pe
 from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.scenarios.model import Settings, unknown_names
+from perdure.scenarios.whole_run import whole_run
 from perdure.state.codec import decode, encode
 
 __all__ = ["EngineModel"]
@@ -231,18 +232,7 @@ class EngineModel:
 
     def simulate(self, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[Any]]]:
         """Run it from start to stop; return the times, and each output's values at them."""
-        times: list[float] = []
-        values: dict[str, list[Any]] = {name: [] for name in config["outputs"]}
-        engine = self.make_engine()
-        try:
-            engine.initialize(config)
-            while not engine.finished:
-                for name, value in engine.step({}).items():
-                    values[name].append(value)
-                times.append(engine.time)
-        finally:
-            engine.close()
-        return times, values
+        return whole_run(self.make_engine(), config)
 
     @cached_property
     def _reference(self) -> EngineReference:

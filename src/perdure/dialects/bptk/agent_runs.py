@@ -14,7 +14,7 @@ from perdure.engines.agents import Model
 from perdure.errors import Invalid
 from perdure.scenarios import Scenario
 from perdure.scenarios.agent_model import AgentModel
-from perdure.scenarios.bulk import run
+from perdure.scenarios.bulk import results_tree
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def results_of(
     tree: dict[str, dict[str, Any]] = {}
     others = [one for one in scenarios if not has_agents(one)]
     if equations and others:
-        tree = run(others, list(equations), {}, 0, progress_bar, "dict")  # type: ignore[assignment]
+        tree = {**results_tree(others, list(equations), 0, progress_bar)}
     for scenario in filter(has_agents, scenarios):
         found = series_of(runs.statistics(scenario), query, gaps=False)
         if found:
@@ -145,7 +145,7 @@ def agents_frame(
             found = columns_of(series_of(runs.statistics(scenario), query, gaps=True))
             of_agents |= {prefix + name for name in found}
         elif equations:
-            tree: Any = run([scenario], list(equations), {}, 0, progress_bar, "dict")
+            tree = results_tree([scenario], list(equations), 0, progress_bar)
             found = tree[scenario.manager][scenario.name]["equations"]
         else:
             found = {}
