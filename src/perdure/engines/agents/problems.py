@@ -23,7 +23,7 @@ class Problems:
         reason
             Why, in words.
         place
-            What it has in common with others that needn't be told, too; by default what it is.
+            Problems of the same place are reported once; by default the place is `what`.
         """
         self._found.setdefault(place or what, (what, reason))
 

@@ -140,7 +140,7 @@ class Constructed:
         return state
 
     def _read(self, state: Any, agents: list[Agent]) -> None:
-        """Read the first state back, beside the model: what can't be read is told before there is a run."""
+        """Decode the first state and discard it: what can't be read is reported before there is a run."""
         decoder = Decoder(self._model, agents, self._classes())
         for table in state["agents"]:
             first = agents[table["rows"][0]]

@@ -299,7 +299,7 @@ def _tree(code: Code) -> _Node:
 
 
 def _risks_only_outside(root: _Node) -> bool:
-    """Whether nothing within a branch raises errors that can't be told by cell."""
+    """Whether no operation within a branch can raise an error."""
     todo = [(root, False)]
     while todo:
         node, branch = todo.pop()

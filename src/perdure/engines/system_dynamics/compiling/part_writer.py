@@ -16,7 +16,7 @@ __all__ = ["Part", "PartWriter"]
 Part: TypeAlias = Literal["begin", "step", "observe", "advance", "run"]
 
 _MANY = 8
-"""From so many cells on, a list of all cells of an array is faster than one cell after the other."""
+"""The number of cells from which converting the whole array to a list is faster than reading cell by cell."""
 
 
 class PartWriter:

@@ -76,7 +76,7 @@ class Budget:
         self.expect(0)
 
     def expect(self, operations: int) -> None:
-        """Raise `TooLarge` if so many operations aren't left."""
+        """Raise `TooLarge` if the file's limit leaves fewer operations than these."""
         if self._left < operations:
             raise TooLarge(f"the equations have more than {self._operations} operations")
 

@@ -25,7 +25,7 @@ class Problem:
 
 
 class Unservable(Exception):
-    """What a part of an equation can't be served for; whoever knows its place adds that."""
+    """The reason why a part of an equation can't be served; the caller adds its line and element."""
 
 
 class TooLarge(Unservable):

@@ -241,7 +241,7 @@ class _Equation:
         return Call("element_at", (self.node(order, depth), self.vector(vector, depth)))
 
     def mapped(self, arguments: Sequence[Any], depth: int) -> Node:
-        """VECTOR ELM MAP: the element so many places after the given one."""
+        """VECTOR ELM MAP: the element at the given offset from another one."""
         first, offset = self.node(arguments[0], depth), self.node(arguments[1], depth)
         if (
             not isinstance(first, Name)
