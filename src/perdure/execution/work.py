@@ -12,11 +12,11 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import anyio.to_thread
 import structlog
@@ -47,6 +47,7 @@ from perdure.stores.feed import Hint
 
 __all__ = ["Work"]
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 REPORT = 0.1  # seconds between two reports
@@ -95,7 +96,7 @@ class Work:
 
     def preempt(self) -> None:
         """Have the run saved, as far as its body can, and given back within about three seconds."""
-        self._begin(asyncio.sleep(0, Happened.PREEMPTED))
+        self._begin(asyncio.sleep, 0, Happened.PREEMPTED)
 
     async def run(self) -> None:
         """Make one attempt at the run.
@@ -123,7 +124,7 @@ class Work:
 
     async def _act(self, attempt: Attempt) -> Conclusion:
         """Handle events until it is decided what becomes of the run."""
-        for work in (self._renew(), self._watch(), self._start()):
+        for work in (self._renew, self._watch, self._start):
             self._begin(work)
         try:
             while attempt.conclusion is None:
@@ -155,21 +156,21 @@ class Work:
         """Carry out an action of the attempt; slow ones become jobs."""
         match action:
             case Action.LISTEN:
-                self._begin(self._conversation.send_log())
-                self._begin(self._conversation.listen(self._inbox.put))
-                self._begin(asyncio.shield(self._process.ended))
-                self._begin(self._report(attempt))
+                self._begin(self._conversation.send_log)
+                self._begin(self._conversation.listen, self._inbox.put)
+                self._begin(asyncio.shield, self._process.ended)
+                self._begin(self._report, attempt)
                 if self._body.shows:
-                    self._begin(Viewing(self._store, self._execution, self._conversation).run())
+                    self._begin(Viewing(self._store, self._execution, self._conversation).run)
                 for level in self._process.outputs:
-                    self._begin(self._reporter.copy(level))
+                    self._begin(self._reporter.copy, level)
             case Action.PAUSE:
                 self._conversation.send(Pause(attempt.pause))
                 self._reporter.hurry()
             case Action.HALT | Action.FREEZE:
-                self._begin(self._halt(freeze=action is Action.FREEZE))
+                self._begin(self._halt, freeze=action is Action.FREEZE)
             case Action.GO_ON:
-                self._begin(self._go_on())
+                self._begin(self._go_on)
             case Action.PREEMPT:
                 self._conversation.send(Preempt())
                 self._reporter.hurry()
@@ -177,7 +178,7 @@ class Work:
                 self._conversation.send(Stop())
                 self._reporter.hurry()
             case Action.KILL:
-                self._begin(self._process.kill())
+                self._begin(self._process.kill)
             case Action.FLUSH:
                 self._clock.hold()
                 self._reporter.hurry()
@@ -202,15 +203,16 @@ class Work:
 
     # Jobs ---------------------------------------------------------------------------------------------------
 
-    def _begin(self, work: Awaitable[Event]) -> None:
+    def _begin(self, work: Callable[P, Awaitable[Event]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Start a job beside the loop; its result, or its error, is an event."""
-        job = asyncio.create_task(self._done(work))
+        # The job calls `work` itself: one that is cancelled before it starts leaves no coroutine unawaited.
+        job = asyncio.create_task(self._done(partial(work, *args, **kwargs)))
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
 
-    async def _done(self, work: Awaitable[Event]) -> None:
+    async def _done(self, work: Callable[[], Awaitable[Event]]) -> None:
         try:
-            event = await work
+            event = await work()
         except Exception as error:
             expected = isinstance(error, PerdureError | OSError | Garbled)
             log.warning("attempt_failed", run=self._run_id, error=str(error), exc_info=not expected)

@@ -88,14 +88,17 @@ async def test_nobody_waits_for_a_fetch_that_is_not_wanted_any_more(
         bodies = {
             KIND: Body(path=BODY, slots=2, begins_paused=True, provide=Provisions(store, folders).provide)
         }
-        async with LocalExecutor(store, bodies, identity=identity) as executor:
-            driver = Experiments(store, executor, artifacts, folders, Settings())
-            await driver.open()
-            try:
-                yield executor, driver
-            finally:
-                gate.open()
-                await driver.aclose()
+        executor = LocalExecutor(store, bodies, identity=identity)
+        driver = Experiments(store, executor, artifacts, folders, Settings())
+        await executor.open()
+        await driver.open()  # as a server does: before runs are taken up again
+        executor.start()
+        try:
+            yield executor, driver
+        finally:
+            gate.open()
+            await driver.aclose()
+            await executor.aclose()
 
     async with driving() as (_, driver):
         run = (await driver.make("ada", NewExperiment(experiment="slow"))).run
