@@ -1,7 +1,9 @@
 """Claims when the queue shows runs that can't be claimed at the moment."""
 
 import asyncio
+import gc
 import secrets
+import warnings
 from collections.abc import Collection, Sequence
 
 from tests.support.deaf import DeafStore
@@ -11,6 +13,7 @@ from perdure.execution.local import LocalExecutor
 from perdure.execution.unplaced import Unplaced
 from perdure.stores.base import Store
 from perdure.stores.commands import Lease
+from perdure.stores.feed import Feed
 from perdure.stores.memory import MemoryStore
 from perdure.stores.queue import ANY_TAG, QueueGroup
 from perdure.testing.executors import WAIT, Trial
@@ -48,3 +51,23 @@ def test_a_look_ends_if_the_queue_shows_a_run_that_cannot_be_claimed() -> None:
 
     assert [(group.kind, group.short) for group in store.shown] == [("task", False)]
     asyncio.run(look())
+
+
+def test_work_that_is_cancelled_as_it_is_preempted_leaves_no_coroutine_unawaited() -> None:
+    store = MemoryStore()
+    Trial(store, Unplaced(store)).create(do="echo", value=1)
+
+    async def leave(feed: Feed) -> None:
+        executor = LocalExecutor(store, {"task": BODY}, identity=secrets.token_hex(4), feed=feed)
+        await executor.open()
+        await executor.look()
+        assert executor.begun == 1
+        executor.preempt()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    with Feed(store) as feed, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        asyncio.run(leave(feed))
+        gc.collect()
+    assert [str(warning.message) for warning in warned] == []
