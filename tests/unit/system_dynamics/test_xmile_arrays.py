@@ -6,7 +6,7 @@ import pytest
 from tests.support.xmile_models import columns_of, model_of
 
 from perdure.engines.system_dynamics import SystemDynamicsEngine
-from perdure.engines.system_dynamics.sources.equations import Budget
+from perdure.engines.system_dynamics.sources.budget import Budget
 from perdure.errors import InvalidOverride, UnservableModel
 
 DIMENSIONS = (

@@ -11,8 +11,9 @@ from perdure.engines.system_dynamics.expression import Expression, Hidden, Numbe
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.budget import Budget
 from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
-from perdure.engines.system_dynamics.sources.equations import Budget, Context, Functions
+from perdure.engines.system_dynamics.sources.equations import Context, Functions
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import (
     MAX_CELLS,
@@ -23,6 +24,7 @@ from perdure.engines.system_dynamics.sources.limits import (
 from perdure.engines.system_dynamics.sources.macros import MacroCalls, net_flow
 from perdure.engines.system_dynamics.sources.names import Naming, as_written
 from perdure.engines.system_dynamics.sources.outflows import limit_outflows
+from perdure.engines.system_dynamics.sources.positions import Position
 from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.engines.system_dynamics.sources.specs import Times, times_of
@@ -223,7 +225,7 @@ class _Building:
         return Context(
             owner=owner,
             scope=scope,
-            dimensions=self.dimensions,
+            position=Position(self.dimensions),
             functions=self.functions,
             macros=self.macros,
             budget=self.budget,
@@ -289,7 +291,7 @@ class _Building:
     ) -> None:
         context = replace(
             self._context(symbol.scope, element.name),
-            subscripts=tuple(zip(written, cell, strict=True)),
+            position=Position(self.dimensions, tuple(zip(written, cell, strict=True))),
             itself=element,
         )
         symbol.definitions[cell] = (context, equation)

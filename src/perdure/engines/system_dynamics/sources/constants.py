@@ -1,10 +1,12 @@
 """Constants: equations of a scenario file that are worked out at once, as ``"2+3"``."""
 
+from perdure.engines.system_dynamics.sources.budget import Budget
 from perdure.engines.system_dynamics.sources.builtins import XMILE
 from perdure.engines.system_dynamics.sources.dimensions import Dimensions
-from perdure.engines.system_dynamics.sources.equations import Budget, Context
+from perdure.engines.system_dynamics.sources.equations import Context
 from perdure.engines.system_dynamics.sources.limits import MAX_LENGTH
 from perdure.engines.system_dynamics.sources.macros import MacroCalls
+from perdure.engines.system_dynamics.sources.positions import Position
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope
 from perdure.engines.system_dynamics.sources.specs import worked_out
@@ -28,7 +30,7 @@ def constant_of(text: str) -> float:
     context = Context(
         owner="@constant",
         scope=Scope(),
-        dimensions=Dimensions((), Problems()),
+        position=Position(Dimensions((), Problems())),
         functions=XMILE,
         macros=MacroCalls((), lambda count: None),
         budget=Budget(MAX_LENGTH),

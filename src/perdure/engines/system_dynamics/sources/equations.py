@@ -4,10 +4,8 @@ What a name and a subscript mean is decided here. A function of the table of bui
 cell, so that it can read its arguments as numbers or as lists, and can make hidden variables.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import product
 from typing import Protocol
 
@@ -21,14 +19,16 @@ from perdure.engines.system_dynamics.expression import (
     Reference,
 )
 from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.budget import Budget, Depth
 from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
 from perdure.engines.system_dynamics.sources.form import canonical
-from perdure.engines.system_dynamics.sources.limits import MAX_CELLS, MAX_NESTING
-from perdure.engines.system_dynamics.sources.problems import TooLarge, Unservable
+from perdure.engines.system_dynamics.sources.limits import MAX_CELLS
+from perdure.engines.system_dynamics.sources.positions import Axis, Position, occurrences
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.errors import suggest
 
-__all__ = ["Budget", "Builtin", "Context", "Functions", "Macros"]
+__all__ = ["Builtin", "Context", "Functions", "Macros"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,44 +58,6 @@ class Macros(Protocol):
         ...
 
 
-class Budget:
-    """How many operations may still be written out."""
-
-    def __init__(self, operations: int) -> None:
-        self._operations = operations
-        self._left = operations
-
-    @property
-    def left(self) -> int:
-        """How many are left."""
-        return self._left
-
-    def spend(self) -> None:
-        """Count an operation."""
-        self._left -= 1
-        self.expect(0)
-
-    def expect(self, operations: int) -> None:
-        """Raise `TooLarge` if the file's limit leaves fewer operations than these."""
-        if self._left < operations:
-            raise TooLarge(f"the equations have more than {self._operations} operations")
-
-
-class _Depth:
-    """How many expressions are within each other while they are written out."""
-
-    def __init__(self) -> None:
-        self._level = 0
-
-    def __enter__(self) -> None:
-        if self._level >= MAX_NESTING:
-            raise Unservable(f"it is nested more than {MAX_NESTING} levels deep")
-        self._level += 1
-
-    def __exit__(self, *error: object) -> None:
-        self._level -= 1
-
-
 class _Ordinals:
     """Counts the hidden variables of one cell, so that their names are unique and stay the same."""
 
@@ -115,31 +77,36 @@ class Context:
     ----------
     owner
         The name of the variable or the cell, unique in the model.
-    subscripts
-        The dimensions of the cell in order, each with the element; subranges where the equation names them.
+    position
+        The elements of the dimensions that it is at.
     itself
         The variable that is computed, for `SELF`.
     time
         The time that the expression is read at.
-    indices
-        The dimensions that an array function goes through, each with the element at hand.
     at_end
         Whether values at the stop time are meant, of variables that depend on the time alone.
     """
 
     owner: str
     scope: Scope
-    dimensions: Dimensions
+    position: Position
     functions: Functions
     macros: Macros
     budget: Budget
-    subscripts: tuple[tuple[str, str], ...] = ()
     itself: Expression | None = None
     time: Expression = field(default_factory=lambda: Operation("time", ()))
-    indices: Mapping[str, str] = field(default_factory=dict)
     at_end: bool = False
-    depth: _Depth = field(default_factory=_Depth)
+    depth: Depth = field(default_factory=Depth)
     ordinals: _Ordinals = field(default_factory=_Ordinals)
+
+    @property
+    def dimensions(self) -> Dimensions:
+        """The dimensions of the file."""
+        return self.position.dimensions
+
+    def at(self, elements: Mapping[str, str]) -> "Context":
+        """Return this context with the elements of open subscripts, by their keys."""
+        return replace(self, position=self.position.at(elements))
 
     # Values -------------------------------------------------------------------------------------------------
 
@@ -214,7 +181,7 @@ class Context:
             return self.itself
         if not node.subscripts:
             if key in self.dimensions:
-                return Number(float(self._index(node.name) + 1))
+                return Number(float(self.position.index(node.name) + 1))
             if self._is_function_without_arguments(key):
                 return self._call(key, ())
             owner = self.dimensions.owner(key)
@@ -247,42 +214,6 @@ class Context:
     def _unknown(self, what: str, name: str) -> str:
         known = [*self.scope.symbols, *self.functions]
         return f"there is no {what} {name!r}.{suggest(canonical(name), known)}"
-
-    def _index(self, dimension: str) -> int:
-        """Return the position of the cell in a dimension, from 0."""
-        element = self._bound(dimension)
-        if element is None:
-            raise Unservable(f"the dimension {dimension!r} has no index here")
-        place = self.dimensions.place(dimension, element)
-        assert place is not None
-        return place
-
-    def _bound(self, dimension: str, occurrence: int = 1, occurrences: int = 1) -> str | None:
-        """Return the element of a dimension that the cell, or the array function, is at.
-
-        A reference may have a dimension several times, as ``m[D,D]`` has: its n-th occurrence is the n-th of
-        the cell. If the cell has it once, all occurrences are that one.
-        """
-        key = canonical(dimension)
-        if (index := _index_key(key, occurrence)) in self.indices:
-            return self.indices[index]
-        if occurrences > 1:
-            own = self._elements_of(key)
-            if len(own) > 1:
-                return own[occurrence - 1] if occurrence <= len(own) else None
-        for name, element in self.subscripts:
-            if name == key:
-                return element
-        # A subrange of the dimension, or a dimension that this is a subrange of.
-        for name, element in self.subscripts:
-            if self.dimensions.place(key, element) is not None and name in self.dimensions:
-                return element
-        for name, element in self.subscripts:
-            if name in self.dimensions:
-                found = self.dimensions.corresponding(name, element, key)
-                if found is not None:
-                    return found
-        return None
 
     def _cell(self, symbol: Symbol, cell: "Cell | _Chosen") -> Expression:
         if isinstance(cell, _Chosen):
@@ -324,7 +255,7 @@ class Context:
         """Return the cell of a variable that a reference means."""
         dimensions = symbol.dimensions
         if not subscripts:
-            return tuple(self._same(symbol, i, n, of) for i, (n, of) in enumerate(_occurrences(dimensions)))
+            return self.position.cell(symbol)
         if len(subscripts) != len(dimensions):
             raise Unservable(
                 f"{symbol.variable.name} has {len(dimensions)} subscripts, not {len(subscripts)}"
@@ -332,16 +263,20 @@ class Context:
                 else f"{symbol.variable.name} has no subscripts"
             )
         axes: list[str | Expression] = []
-        items = _occurrences(
+        items = occurrences(
             tuple(canonical(each.name) if isinstance(each, form.Item) else "" for each in subscripts)
         )
-        for dimension, subscript, (n, of), item in zip(
-            dimensions, subscripts, _occurrences(dimensions), items, strict=True
+        for dimension, subscript, occurrence, item in zip(
+            dimensions, subscripts, occurrences(dimensions), items, strict=True
         ):
-            if isinstance(subscript, form.Item):
-                axes.append(self._item(dimension, subscript.name, *item))
-            else:
-                axes.append(self._element(dimension, subscript, n, of))
+            match subscript:
+                case form.Item(name):
+                    element = self.position.item(dimension, name, item)
+                    axes.append(self._place(dimension, name) if element is None else element)
+                case form.Computed(node):
+                    axes.append(self.value(node))
+                case _:
+                    axes.append(self.position.element(dimension, subscript, occurrence))
         computed = [i for i, axis in enumerate(axes) if isinstance(axis, Expression)]
         if not computed:
             return tuple(axis for axis in axes if isinstance(axis, str))
@@ -368,87 +303,12 @@ class Context:
         )
         return _Chosen(position + 1.0, tuple(every))
 
-    def _same(self, symbol: Symbol, i: int, occurrence: int, occurrences: int) -> str:
-        """Return the element of the cell's own subscripts that an unsubscripted reference means."""
-        dimension = symbol.dimensions[i]
-        element = self._own(dimension, occurrence, occurrences)
-        if element is None and len(self.subscripts) == len(symbol.dimensions):
-            element = self._by_position(self.subscripts[i], dimension)
-        if element is None:
-            raise Unservable(f"{symbol.variable.name} is an array; give it subscripts, or an array function")
-        return element
-
-    def _own(self, dimension: str, occurrence: int, occurrences: int) -> str | None:
-        """Return the element of a dimension of an array without subscripts; None if the cell has none.
-
-        The diagonal of an array is not meant by its name alone.
-        """
-        bound = occurrence == 1 or _index_key(dimension, occurrence) in self.indices
-        if not bound and len(self._elements_of(dimension)) < occurrence:
-            return None
-        return self._bound(dimension, occurrence, occurrences)
-
-    def _elements_of(self, dimension: str) -> list[str]:
-        """Return the elements of a dimension that the cell has, in order."""
-        return [
-            element
-            for name, element in self.subscripts
-            if name in self.dimensions and self.dimensions.place(dimension, element) is not None
-        ]
-
-    def _by_position(self, subscript: tuple[str, str], dimension: str) -> str | None:
-        name, element = subscript
-        place = self.dimensions.place(name, element) if name in self.dimensions else None
-        elements = self.dimensions.elements(dimension)
-        return elements[place] if place is not None and place < len(elements) else None
-
-    def _element(
-        self, dimension: str, subscript: form.Subscript, occurrence: int, occurrences: int
-    ) -> str | Expression:
-        """Return the element, or the position that is computed, which a subscript without a name means."""
-        match subscript:
-            case form.Computed(node):
-                return self.value(node)
-            case form.Whole(None):
-                key = f"* {dimension} {occurrence}"
-                if key in self.indices:
-                    return self.indices[key]
-                bound = self._bound(dimension, occurrence, occurrences)
-                if bound is not None:
-                    return bound
-            case form.Whole(name):
-                assert name is not None
-                bound = self.indices.get(f"! {canonical(name)}")
-                if bound is not None:
-                    found = self.dimensions.corresponding(name, bound, dimension)
-                    if found is None:
-                        raise Unservable(f"{name!r} and {dimension!r} have no elements in common")
-                    return found
-            case form.Between(first, last):
-                key = f"{first}:{last} {dimension} {occurrence}"
-                if key in self.indices:
-                    return self.indices[key]
-        raise Unservable("a whole dimension stands where one element is needed; use an array function")
-
-    def _item(self, dimension: str, name: str, occurrence: int, occurrences: int) -> str | Expression:
-        element = self.dimensions.element(dimension, name)
-        key = canonical(name)
-        if element is not None and (key not in self.dimensions or key == element):
-            return element
-        if key in self.dimensions:
-            bound = self._bound(name, occurrence, occurrences)
-            if bound is None:
-                raise Unservable(f"the dimension {name!r} has no index here")
-            found = self.dimensions.corresponding(name, bound, dimension)
-            if found is None:
-                found = self._by_position((key, bound), dimension)
-            if found is None:
-                raise Unservable(f"{name!r} and {dimension!r} have no elements in common")
-            return found
+    def _place(self, dimension: str, name: str) -> Expression:
+        """Return the scalar variable whose value is the place of the element in a dimension, from 1."""
         symbol = self.scope.find(name)
-        if symbol is not None and not symbol.dimensions:
-            return self._cell(symbol, ())
-        raise Unservable(f"{name!r} is no element of the dimension {dimension!r}")
+        if symbol is None or symbol.dimensions:
+            raise Unservable(f"{name!r} is no element of the dimension {dimension!r}")
+        return self._cell(symbol, ())
 
     # Lists --------------------------------------------------------------------------------------------------
 
@@ -465,7 +325,8 @@ class Context:
     ) -> Iterator[tuple[dict[str, str], Expression]]:
         """Yield the values as `each` does, each with the elements of the open subscripts."""
         axes: dict[str, tuple[str, ...]] = {}
-        self._open(node, axes, of_cell)
+        for key, elements in self._open(node, of_cell):
+            axes.setdefault(key, elements)
         size = 1
         for elements in axes.values():
             size *= len(elements)
@@ -473,18 +334,15 @@ class Context:
             raise Unservable(f"it goes through {size} cells; {MAX_CELLS} are allowed")
         for elements in product(*axes.values()):
             chosen = dict(zip(axes, elements, strict=True))
-            yield chosen, replace(self, indices={**self.indices, **chosen}).value(node)
+            yield chosen, self.at(chosen).value(node)
 
     def along(self, node: form.Node, dimension: str) -> list[Expression]:
         """Return the values of an expression with each element of a dimension of the cell in turn."""
         key = canonical(dimension)
-        return [
-            replace(self, indices={**self.indices, key: element}).value(node)
-            for element in self.dimensions.elements(key)
-        ]
+        return [self.at({key: element}).value(node) for element in self.dimensions.elements(key)]
 
-    def _open(self, node: form.Node, axes: dict[str, tuple[str, ...]], of_cell: bool) -> None:
-        """Enter the open subscripts of an expression, except for those of array functions within it."""
+    def _open(self, node: form.Node, of_cell: bool) -> Iterator[Axis]:
+        """Yield the open subscripts of an expression, except for those of array functions within it."""
         todo = [node]
         while todo:
             node = todo.pop()
@@ -493,47 +351,27 @@ class Context:
             elif isinstance(node, form.Call) and not self._aggregates(node):
                 todo += reversed(node.arguments)
             elif isinstance(node, form.Name):
-                self._open_subscripts(node, axes, of_cell)
+                yield from self._open_subscripts(node, of_cell)
 
     def _aggregates(self, node: form.Call) -> bool:
         builtin = self.functions.get(canonical(node.function))
         return builtin is not None and builtin.aggregates and len(node.arguments) >= 1
 
-    def _open_subscripts(self, node: form.Name, axes: dict[str, tuple[str, ...]], of_cell: bool) -> None:
+    def _open_subscripts(self, node: form.Name, of_cell: bool) -> Iterator[Axis]:
         symbol = self.scope.find(node.name)
         if symbol is None:
             return
         if not node.subscripts:
-            for dimension, (n, of) in zip(symbol.dimensions, _occurrences(symbol.dimensions), strict=True):
-                if not of_cell or self._own(dimension, n, of) is None:
-                    axes.setdefault(_index_key(dimension, n), self.dimensions.elements(dimension))
-            return
-        for dimension, subscript, (n, _) in zip(
-            symbol.dimensions, node.subscripts, _occurrences(symbol.dimensions), strict=False
+            yield from self.position.open_dimensions(symbol, of_cell=of_cell)
+        # If there are more subscripts than dimensions, the reference is refused where it is read.
+        for dimension, subscript, occurrence in zip(
+            symbol.dimensions, node.subscripts, occurrences(symbol.dimensions), strict=False
         ):
             match subscript:
-                case form.Whole(None):
-                    axes.setdefault(f"* {dimension} {n}", self.dimensions.elements(dimension))
-                case form.Whole(name):
-                    assert name is not None
-                    axes.setdefault(f"! {canonical(name)}", self.dimensions.elements(name))
-                case form.Between(first, last):
-                    axes.setdefault(f"{first}:{last} {dimension} {n}", self._range(dimension, first, last))
                 case form.Computed(inner):
-                    self._open(inner, axes, of_cell)
-                case form.Item():
-                    pass
-
-    def _range(self, dimension: str, first: str, last: str) -> tuple[str, ...]:
-        ends = [self.dimensions.element(dimension, name) for name in (first, last)]
-        places = [None if end is None else self.dimensions.place(dimension, end) for end in ends]
-        for name, place in zip((first, last), places, strict=True):
-            if place is None:
-                raise Unservable(f"{name!r} is no element of the dimension {dimension!r}")
-        elements = self.dimensions.elements(dimension)[places[0] : (places[1] or 0) + 1]
-        if not elements:
-            raise Unservable(f"the range {first}:{last} is empty: {last!r} comes before {first!r}")
-        return elements
+                    yield from self._open(inner, of_cell)
+                case form.Whole() | form.Between():
+                    yield self.position.open_subscript(dimension, subscript, occurrence)
 
     # Functions ----------------------------------------------------------------------------------------------
 
@@ -584,23 +422,6 @@ class _Chosen:
 
     position: Expression
     cells: tuple[Cell, ...]
-
-
-@lru_cache(maxsize=1024)
-def _occurrences(names: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Return for each name the how many-eth of its kind it is, from 1, and how many there are."""
-    counts = Counter(names)
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        seen[name] += 1
-        found.append((seen[name], counts[name]))
-    return found
-
-
-def _index_key(dimension: str, occurrence: int) -> str:
-    """Return the key of `Context.indices` for an occurrence of a dimension in an array."""
-    return dimension if occurrence == 1 else f"{dimension} {occurrence}"
 
 
 def _arity(builtin: Builtin) -> str:

@@ -9,6 +9,7 @@ from perdure.engines.system_dynamics.sources.dimensions import Cell
 from perdure.engines.system_dynamics.sources.equations import Context
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import MAX_NESTING
+from perdure.engines.system_dynamics.sources.positions import Position
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 
@@ -108,11 +109,10 @@ def _hidden(name: str, symbol: Symbol, cell: Cell, equation: form.Equation, oute
     inner = Context(
         owner=name,
         scope=symbol.scope,
-        dimensions=outer.dimensions,
+        position=Position(outer.dimensions, tuple(zip(map(canonical, written), cell, strict=True))),
         functions=outer.functions,
         macros=outer.macros,
         budget=outer.budget,
-        subscripts=tuple(zip(map(canonical, written), cell, strict=True)),
         itself=Reference(name),
         depth=outer.depth,
     )

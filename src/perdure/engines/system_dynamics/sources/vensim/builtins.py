@@ -3,8 +3,6 @@
 Source: the function reference of Vensim's documentation.
 """
 
-from dataclasses import replace
-
 from perdure.engines.system_dynamics.expression import (
     Expression,
     Hidden,
@@ -100,7 +98,7 @@ def _select(c: Context, a: Nodes) -> Expression:
     """Go through the selection and the values side by side."""
     selection, values = [], []
     for chosen, _ in c.each_with_elements(form.Operation("add", (a[3], a[4]))):
-        cell = replace(c, indices={**c.indices, **chosen})
+        cell = c.at(chosen)
         selection.append(cell.value(a[3]))
         values.append(cell.value(a[4]))
     return Operation("vector_select", (*c.values(a[:3]), *selection, *values))
