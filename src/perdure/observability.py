@@ -38,7 +38,9 @@ class Metrics:
             "perdure_restores", "Sessions restored from a savepoint.", registry=self.registry
         )
         self.replayed_steps = Counter(
-            "perdure_replayed_steps", "Steps replayed while restoring.", registry=self.registry
+            "perdure_replayed_steps",
+            "Steps replayed while restoring, or taken over from other servers.",
+            registry=self.registry,
         )
         self.damaged_savepoints = Counter(
             "perdure_damaged_savepoints", "Corrupt savepoints found while restoring.", registry=self.registry

@@ -71,6 +71,7 @@ class LiveSession:
         self.spec = spec
         self.position = position
         self.guard = Unleased(0)  # of its steps: what the run was when it was read
+        self.overtaken = False  # whether another server was ahead of it at the last step
         self.seconds_per_step = float("inf")  # not measured yet
         self.last_keyed: tuple[Key, Stepped] | None = None  # what a client repeats, it repeats soon
         self._engines = engines

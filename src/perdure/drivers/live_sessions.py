@@ -167,6 +167,15 @@ class LiveSessions:
         log.info("session_restored", run=run.id, position=position, replayed=replayed, damaged=len(damaged))
         return live
 
+    def catch_up(self, live: LiveSession, position: int) -> None:
+        """Take the logged steps up to a position in a live session too. Blocks while it reads and replays.
+
+        After an error the session must be dropped. Raises as `restore` does.
+        """
+        behind = position - live.position
+        live.replay(self._store, position, compare=self.numerics.are(live.spec.numerics))
+        self._metrics.replayed_steps.inc(behind)
+
     def scenario(self, run_id: str, part: ScenarioSpec) -> Scenario:
         """Return the scenario of a session's part; raise `ModelChanged` if it isn't as it was."""
         try:

@@ -89,16 +89,17 @@ class Stepping:
         """Return a session that can be stepped, restored if it isn't in memory.
 
         What is in memory may be behind the store: another server may have stepped or changed the session. The
-        commit of a step finds that out; with `current` the store is asked now.
+        commit of a step finds that out. The store is asked now with `current`, and if another server was
+        ahead at the last step.
         """
         live = self._live.get(run_id)
         if live is not None and owner is not None and live.owner != owner:
             raise RunNotFound(run=run_id)
-        if live is not None and not current:
+        if live is not None and not current and not live.overtaken:
             return live
         while True:
             run = await self._find_run(owner, run_id)
-            if live is not None and (live.position, live.guard) == (run.position, Unleased.of(run)):
+            if live is not None and run.state not in FINAL and await self._caught_up(live, run):
                 return live
             self._live.drop(run_id)
             if run.state in FINAL:
@@ -107,6 +108,19 @@ class Stepping:
             if live is not None:
                 self._live.keep(live)
                 return live
+
+    async def _caught_up(self, live: LiveSession, run: Run) -> bool:
+        """Take in a live session the steps that other servers took; return whether it stands with its run."""
+        if live.guard != Unleased.of(run) or live.position > run.position:
+            return False
+        live.overtaken = live.position < run.position
+        if live.overtaken:
+            try:
+                await self._threads.compute(lambda: self._live.catch_up(live, run.position))
+            except PerdureError as error:  # restoring it may succeed, or says what is wrong
+                log.info("session_not_caught_up", run=run.id, reason=str(error))
+                return False
+        return True
 
     async def _restored(self, run: Run) -> LiveSession | None:
         """Return a session as it stood when its run was read; None if it was changed while it was restored.
@@ -197,6 +211,7 @@ class Stepping:
             await asyncio.sleep(STAGGER_SECONDS * secrets.randbelow(100) / 100 if overtaken > 1 else 0)
             try:
                 live = await self.touch(live.owner, live.run_id)
+                live.overtaken = overtaken > 0
             except RunFinished as error:
                 if done and error.values["state"] == RunStatus.COMPLETED:
                     return Answer(live.run_id, live.spec, done, finished=True)

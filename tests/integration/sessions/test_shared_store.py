@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as given_settings
 from hypothesis import strategies as st
-from tests.support.small import NEW, numbers, sessions_on, settings, upgradable
+from tests.support.small import NEW, catalogue, numbers, sessions_on, settings, upgradable
 
 from perdure.drivers.session_requests import StepRequest
 from perdure.drivers.sessions import Sessions
 from perdure.errors import ModelChanged, PositionConflict, RunFinished, RunNotFound
+from perdure.observability import Metrics
 from perdure.run import Change, Key
+from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, CreateRun
 from perdure.stores.memory import MemoryStore
@@ -212,3 +214,23 @@ def test_a_session_that_was_deleted_and_made_again_elsewhere_is_not_the_one_in_m
         assert numbers(again.steps) == numbers((await b.step("me", undisturbed, STEP)).steps)
 
     both(store, work)
+
+
+def test_a_session_that_is_stepped_at_both_in_turn_is_restored_only_at_the_first_conflict(
+    store: Store,
+) -> None:
+    metrics = Metrics(), Metrics()
+
+    async def work() -> None:
+        servers = [Sessions(store, catalogue(), Settings(), each) for each in metrics]
+        run_id = (await servers[0].create("me", NEW)).run.id
+        undisturbed = (await servers[0].create("me", NEW)).run.id
+        for number in range(40):
+            request = StepRequest(settings={} if number % 3 else settings(tap=float(number)))
+            answer = await servers[number % 2].step("me", run_id, request)
+            right = await servers[0].step("me", undisturbed, request)
+            assert numbers(answer.steps) == numbers(right.steps)
+        assert await sessions_on(store).examine("me", run_id, repair=False) == []
+
+    asyncio.run(work())
+    assert [each.registry.get_sample_value("perdure_restores_total") for each in metrics] == [1, 2]
