@@ -29,6 +29,7 @@ from perdure.stores.commands import (
 from perdure.stores.queue import QueueGroup, QueueState
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
+    LONG,
     WAIT,
     a_change,
     a_fork,
@@ -43,8 +44,6 @@ from perdure.testing.store_samples import (
 )
 
 __all__ = ["QueueConformance"]
-
-LONG = 3600.0  # seconds that no test takes
 
 
 class QueueConformance(StoreOpening):

@@ -13,6 +13,7 @@ from perdure.stores.commands import Append, Claim, CreateRun, Unleased, encoded
 from perdure.stores.queue import ANY_TAG, QueueGroup
 
 __all__ = [
+    "LONG",
     "WAIT",
     "a_change",
     "a_fork",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 E = TypeVar("E", bound=PerdureError)
+LONG = 3600.0  # seconds that no test takes
 WAIT = 240.0  # seconds until a future that never resolves fails its test
 
 

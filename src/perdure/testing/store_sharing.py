@@ -48,6 +48,7 @@ from perdure.stores.commands import (
 from perdure.stores.quota import Quota
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
+    LONG,
     WAIT,
     a_change,
     a_key,
@@ -63,7 +64,6 @@ from perdure.testing.store_samples import (
 
 __all__ = ["SharedStoreConformance"]
 
-LONG = 3600.0  # seconds that no test takes
 RACES = 5
 
 

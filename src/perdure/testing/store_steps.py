@@ -1,25 +1,19 @@
-"""The conformance suite of stores: steps and savepoints."""
+"""The conformance suite of stores: steps."""
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from perdure.errors import (
     Fenced,
-    Invalid,
     KeyReused,
     PositionConflict,
     RunFinished,
     RunNotFound,
-    SavepointNameTaken,
-    SavepointNotFound,
     StepNotFound,
 )
 from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change, Step
-from perdure.state.savepoint import Savepoint
 from perdure.stores.chain import Chain
 from perdure.stores.commands import (
     Append,
@@ -28,7 +22,6 @@ from perdure.stores.commands import (
     CreateRun,
     DeleteRun,
     Leased,
-    MarkSavepoint,
     PutSavepoint,
     RepairStep,
     Unleased,
@@ -51,9 +44,7 @@ __all__ = ["StepConformance"]
 
 
 class StepConformance(StoreOpening):
-    """The tests of steps, which are appended once, and of savepoints and their retention."""
-
-    # Steps
+    """The tests of steps, each of which is appended once."""
 
     def test_keys_are_read_by_position_and_that_of_the_creation(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -311,120 +302,3 @@ class StepConformance(StoreOpening):
                     store.submit(RepairStep("run", Step(position=position, inputs=None, outputs=b""))).result(
                         WAIT
                     )
-
-    # Savepoints
-
-    def test_a_savepoint_is_read_back_as_it_was(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            created(store)
-            savepoint = Savepoint(
-                timestamp=7, position=3, entities={"a": b"", "b": bytes(5000)}, milestone=True
-            )
-            info = store.submit(
-                PutSavepoint("run", Unleased(0), encoded(savepoint), name="x", pinned=True)
-            ).result(WAIT)
-            assert store.savepoint("run", 7) == savepoint
-            assert store.savepoints("run")[-1] == info
-            assert (info.timestamp, info.position, info.name) == (7, 3, "x")
-            assert info.pinned
-            assert info.milestone
-            assert info.size == len(savepoint.to_blob())
-
-    def test_a_kept_savepoint_never_aliases_what_was_given(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            created(store)
-            entities = {"model": b"one"}
-            store.submit(
-                PutSavepoint("run", Unleased(0), encoded(Savepoint(timestamp=1, entities=entities)))
-            ).result(WAIT)
-            entities["model"] = b"two"
-            assert store.savepoint("run", 1).entities == {"model": b"one"}
-
-    def test_a_savepoint_that_is_not_there_is_named(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            created(store)
-            with raised(SavepointNotFound):
-                store.savepoint("run", 5)
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(1)), name="x")).result(WAIT)
-            with raised(SavepointNotFound):
-                store.submit(MarkSavepoint("run", 5, name="x", pinned=False)).result(WAIT)
-
-    def test_a_savepoint_replaces_one_at_the_same_timestamp_and_keeps_its_marks(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            created(store)
-            first = a_savepoint(1, milestone=True)
-            store.submit(PutSavepoint("run", Unleased(0), encoded(first), name="x", pinned=True)).result(WAIT)
-            upgraded = Savepoint(timestamp=1, position=1, entities={"model": b"upgraded"})
-            info = store.submit(PutSavepoint("run", Unleased(0), encoded(upgraded))).result(WAIT)
-            assert (info.name, info.pinned, info.milestone) == ("x", True, True)
-            assert store.savepoint("run", 1).entities == {"model": b"upgraded"}
-
-    def test_a_name_belongs_to_one_savepoint_of_a_run(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path) as store:
-            created(store)
-            created(store, "other")
-            for run, at in (("run", 1), ("other", 1)):
-                store.submit(PutSavepoint(run, Unleased(0), encoded(a_savepoint(at)), name="calm")).result(
-                    WAIT
-                )
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(1)), name="calm")).result(WAIT)
-            with raised(SavepointNameTaken):
-                store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(2)), name="calm")).result(
-                    WAIT
-                )
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(2)))).result(WAIT)
-            with raised(SavepointNameTaken):
-                store.submit(MarkSavepoint("run", 2, name="calm", pinned=True)).result(WAIT)
-            assert [info.pinned for info in store.savepoints("run")] == [False, False, False]
-            store.submit(MarkSavepoint("run", 1, name=None, pinned=False)).result(WAIT)
-            assert (
-                store.submit(MarkSavepoint("run", 2, name="calm", pinned=False)).result(WAIT).name == "calm"
-            )
-
-    def test_retention_keeps_the_newest_and_what_is_marked(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path, keep=2) as store:
-            created(store)
-            guard = Unleased(0)
-            store.submit(PutSavepoint("run", guard, encoded(a_savepoint(1)), name="named")).result(WAIT)
-            store.submit(PutSavepoint("run", guard, encoded(a_savepoint(2)), pinned=True)).result(WAIT)
-            store.submit(PutSavepoint("run", guard, encoded(a_savepoint(3, milestone=True)))).result(WAIT)
-            for at in range(4, 9):
-                store.submit(
-                    Append("run", Unleased(0), at - 4, [an_entry(at)], encoded(a_savepoint(at)))
-                ).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2, 3, 7, 8]
-
-    def test_a_savepoint_may_say_how_many_are_kept(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path, keep=2) as store:
-            created(store)
-            for at in range(1, 6):
-                kept = msgspec.structs.replace(a_savepoint(at), keep=4)
-                store.submit(PutSavepoint("run", Unleased(0), encoded(kept))).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 2, 3, 4, 5]
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(6)))).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 5, 6]
-
-    def test_retention_is_by_timestamp_and_spares_the_one_just_written(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path, keep=2) as store:
-            created(store)
-            for at in (10, 20, 5):
-                store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(at)))).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 5, 10, 20]
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(15)))).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 15, 20]
-
-    def test_a_mark_that_was_undone_no_longer_keeps_a_savepoint(self, tmp_path: Path) -> None:
-        with self.opened(tmp_path, keep=1) as store:
-            created(store)
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(1)))).result(WAIT)
-            info = store.submit(MarkSavepoint("run", 1, name="x", pinned=True)).result(WAIT)
-            assert (info.name, info.pinned) == ("x", True)
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(2)))).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 1, 2]
-            store.submit(MarkSavepoint("run", 1, name=None, pinned=False)).result(WAIT)
-            store.submit(PutSavepoint("run", Unleased(0), encoded(a_savepoint(3)))).result(WAIT)
-            assert [info.timestamp for info in store.savepoints("run")] == [0, 3]
-
-    def test_at_least_one_savepoint_is_kept(self, tmp_path: Path) -> None:
-        with raised(Invalid):
-            self.open_store(tmp_path, keep=0)

@@ -52,10 +52,13 @@ from perdure.testing.store_blobs import BlobConformance
 from perdure.testing.store_documents import DocumentConformance
 from perdure.testing.store_executions import ExecutionConformance
 from perdure.testing.store_facts import DurableFactConformance, FactConformance
+from perdure.testing.store_leases import LeaseConformance
+from perdure.testing.store_lines import LineConformance
 from perdure.testing.store_lists import ListConformance
 from perdure.testing.store_queue import QueueConformance
 from perdure.testing.store_runs import RunConformance
 from perdure.testing.store_samples import (
+    LONG,
     WAIT,
     a_change,
     a_fork,
@@ -70,12 +73,11 @@ from perdure.testing.store_samples import (
     raised,
     unleased,
 )
+from perdure.testing.store_savepoints import SavepointConformance
 from perdure.testing.store_sharing import SharedStoreConformance
 from perdure.testing.store_steps import StepConformance
 
 __all__ = ["DurableStoreConformance", "SharedStoreConformance", "StoreConformance"]
-
-LONG = 3600.0  # seconds that no test takes
 
 T = TypeVar("T")
 
@@ -85,8 +87,11 @@ class StoreConformance(
     RunConformance,
     ListConformance,
     StepConformance,
+    SavepointConformance,
     QueueConformance,
     ExecutionConformance,
+    LeaseConformance,
+    LineConformance,
     DocumentConformance,
     BlobConformance,
 ):
