@@ -22,7 +22,7 @@ from perdure.artifacts import Artifacts
 from perdure.dialects.stableconfigs.dialect import StableConfigs
 from perdure.drivers import tasks as tasks_module
 from perdure.drivers import views as views_module
-from perdure.drivers.experiments import experiments
+from perdure.drivers.experiments import steering
 from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -100,7 +100,7 @@ def tasks_at(store: Store, feed: Feed, executor: Idle) -> Tasks:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody who waits for a state give up before the test does."""
     monkeypatch.setattr(tasks_module, "PATIENCE", 1e6)
-    monkeypatch.setattr(experiments, "PATIENCE", 1e6)
+    monkeypatch.setattr(steering, "PATIENCE", 1e6)
 
 
 def test_a_session_that_is_stepped_stopped_and_deleted_elsewhere_is_followed() -> None:

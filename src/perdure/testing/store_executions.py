@@ -7,14 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from perdure.errors import (
-    Fenced,
-    Invalid,
-    NotExecuted,
-    ResultBytesExceeded,
-    RunFinished,
-    RunNotFound,
-)
+from perdure.errors import Fenced, Invalid, NotExecuted, ResultBytesExceeded, RunFinished, RunNotFound
 from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution
 from perdure.stores.commands import (

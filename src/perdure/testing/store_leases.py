@@ -5,10 +5,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from perdure.errors import (
-    Fenced,
-    LeaseHeld,
-)
+from perdure.errors import Fenced, LeaseHeld
 from perdure.lifecycle import DesiredState, RunStatus
 from perdure.stores.commands import (
     Append,

@@ -4,11 +4,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from perdure.errors import (
-    Fenced,
-    Invalid,
-    SavepointNotFound,
-)
+from perdure.errors import Fenced, Invalid, SavepointNotFound
 from perdure.run import LogLine
 from perdure.stores.commands import (
     Append,

@@ -5,10 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from perdure.errors import (
-    LeaseHeld,
-    RunNotFound,
-)
+from perdure.errors import LeaseHeld, RunNotFound
 from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution
 from perdure.stores.commands import (

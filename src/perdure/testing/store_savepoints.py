@@ -4,27 +4,11 @@ from pathlib import Path
 
 import msgspec
 
-from perdure.errors import (
-    Invalid,
-    SavepointNameTaken,
-    SavepointNotFound,
-)
+from perdure.errors import Invalid, SavepointNameTaken, SavepointNotFound
 from perdure.state.savepoint import Savepoint
-from perdure.stores.commands import (
-    Append,
-    MarkSavepoint,
-    PutSavepoint,
-    Unleased,
-    encoded,
-)
+from perdure.stores.commands import Append, MarkSavepoint, PutSavepoint, Unleased, encoded
 from perdure.testing.store_opening import StoreOpening
-from perdure.testing.store_samples import (
-    WAIT,
-    a_savepoint,
-    an_entry,
-    created,
-    raised,
-)
+from perdure.testing.store_samples import WAIT, a_savepoint, an_entry, created, raised
 
 __all__ = ["SavepointConformance"]
 

@@ -4,14 +4,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from perdure.errors import (
-    Fenced,
-    KeyReused,
-    PositionConflict,
-    RunFinished,
-    RunNotFound,
-    StepNotFound,
-)
+from perdure.errors import Fenced, KeyReused, PositionConflict, RunFinished, RunNotFound, StepNotFound
 from perdure.lifecycle import Outcome, RunStatus
 from perdure.run import Change, Step
 from perdure.stores.chain import Chain

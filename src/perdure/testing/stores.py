@@ -17,10 +17,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from perdure.errors import (
-    Fenced,
-    StoreUnavailable,
-)
+from perdure.errors import Fenced, StoreUnavailable
 from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Change
 from perdure.stores.base import Version

@@ -9,7 +9,7 @@ import pytest
 
 from perdure.artifacts import Artifacts
 from perdure.dialects.nrp.router import NRP
-from perdure.drivers.experiments import experiments
+from perdure.drivers.experiments import steering
 from perdure.drivers.experiments.experiment_requests import NewExperiment
 from perdure.drivers.experiments.experiments import KIND, Experiments
 from perdure.drivers.experiments.storage import WorkingFolders
@@ -73,7 +73,7 @@ def supervisor(store: MemoryStore) -> Supervisor:
 async def driver(
     store: MemoryStore, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Experiments]:
-    monkeypatch.setattr(experiments, "PATIENCE", 1e6)  # who waits for it, waits for ever
+    monkeypatch.setattr(steering, "PATIENCE", 1e6)  # who waits for it, waits for ever
     artifacts = Artifacts(str(tmp_path / "artifacts"))
     folders = WorkingFolders(tmp_path / "working", artifacts)
     driver = Experiments(store, supervisor, artifacts, folders, Settings())

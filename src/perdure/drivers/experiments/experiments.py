@@ -1,18 +1,14 @@
 """Experiments: runs of scripts over co-simulated engines, made, steered through their lifecycle, forked.
 
-The store is the truth about a run. Its desired state is written there, the executor is notified, and
-the caller waits, without a lock, until the store has that state. Questions about a run are answered from the
-store alone.
+The store is the truth about a run, and questions about it are answered from the store alone.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
-
-from msgspec.structs import replace
 
 from perdure.artifacts import Artifacts
 from perdure.drivers.examination import Finding
@@ -23,54 +19,27 @@ from perdure.drivers.experiments.requirements import lacks, needs
 from perdure.drivers.experiments.results import ResultStorage
 from perdure.drivers.experiments.slots import slots_of
 from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.drivers.experiments.steering import Steering
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
 from perdure.drivers.run_access import find_run
-from perdure.drivers.session_requests import ADMINISTRATOR, Owner
+from perdure.drivers.session_requests import Owner
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.views import views_of
-from perdure.errors import (
-    KindNotAllowed,
-    RunFinished,
-    ServerClosing,
-    TriggerOverruled,
-    TriggerRefused,
-    VersionConflict,
-)
+from perdure.errors import KindNotAllowed
 from perdure.execution.executor import Executor
 from perdure.execution.presence import Workers
-from perdure.execution.traces import forget_trace, keep_trace
+from perdure.execution.traces import forget_trace
 from perdure.execution.views import forget_views
-from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus, after
+from perdure.lifecycle import FINAL, DesiredState, RunStatus, after
 from perdure.numerics import Numerics
-from perdure.run import (
-    KEEP_LABEL,
-    NO_LABEL,
-    Change,
-    Execution,
-    Key,
-    Label,
-    LabelChange,
-    LogLine,
-    Run,
-    new_run_id,
-)
+from perdure.run import KEEP_LABEL, NO_LABEL, Execution, Key, Label, LabelChange, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import SavepointInfo
 from perdure.stores.base import Store
-from perdure.stores.commands import (
-    ChangeRun,
-    Created,
-    CreateRun,
-    DeleteRun,
-    Fork,
-    ForkRuns,
-    MarkSavepoint,
-    SetDesiredState,
-    encoded,
-)
-from perdure.stores.feed import Feed, Subscription
+from perdure.stores.commands import Created, CreateRun, DeleteRun, Fork, ForkRuns, MarkSavepoint, encoded
+from perdure.stores.feed import Feed
 from perdure.stores.quota import Quota, check_result_bytes
 from perdure.supervision import keep_going
 
@@ -78,8 +47,6 @@ __all__ = ["KIND", "Experiments"]
 
 KIND: Final = "experiment"
 SWEEPING = 900.0  # seconds between two sweeps of the storage
-PATIENCE = 60.0  # seconds for which a caller is made to wait for a state; it is brought about all the same
-INITIALIZED = frozenset(RunStatus) - {RunStatus.CREATED}
 
 
 class Experiments:
@@ -115,7 +82,6 @@ class Experiments:
     ) -> None:
         self._store = store
         self._feed = feed or Feed(store)
-        self._executor = executor
         self._artifacts = artifacts
         self._folders = folders
         self._preparing = Preparing(store, artifacts, folders)
@@ -130,6 +96,7 @@ class Experiments:
         self._results = results or ResultStorage(store, folders, self._feed)
         self._owns_results = results is None
         self._closing = asyncio.Event()
+        self._steering = Steering(store, executor, self._feed, self._threads, self.view, self._closing)
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
@@ -214,7 +181,7 @@ class Experiments:
         run = await self._find(owner, run_id)
         if after(run.state, trigger) is RunStatus.STARTED:
             self._check_allowed()
-        return await self._uninterrupted.do(self._trigger(owner, run_id, trigger))
+        return await self._uninterrupted.do(self._steering.trigger(owner, run_id, trigger))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Forget a run with all that it wrote; one that hasn't ended is stopped first."""
@@ -325,15 +292,11 @@ class Experiments:
         if created.replayed:
             return await self._made_before(created.run)
         self._results.watch(run_id)
-        with self._feed.subscribe(run_id) as changes:
-            await keep_trace(self._store, run_id)
-            await self._executor.submit(run_id)
-            return Created(await self._until(changes, run_id, INITIALIZED))
+        return Created(await self._steering.begin(run_id))
 
     async def _made_before(self, run: Run) -> Created:
         """Answer the repetition of a creation, whose first request may still wait or have been cut off."""
-        with self._feed.subscribe(run.id) as changes:
-            return Created(await self._until(changes, run.id, INITIALIZED), replayed=True)
+        return Created(await self._steering.begun(run.id), replayed=True)
 
     def _check_allowed(self) -> None:
         if not self.allowed:
@@ -370,55 +333,8 @@ class Experiments:
         (created,) = await asyncio.wrap_future(self._store.submit(ForkRuns([fork], self._quota)))
         return created
 
-    async def _trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE
-        while True:
-            run = await self._find(owner, run_id)
-            target = after(run.state, trigger)
-            if run.state is RunStatus.COMPLETED:
-                if target is run.state:
-                    return run
-                with suppress(VersionConflict):  # changed since a moment ago: what is allowed now?
-                    return await self._end_completed(run, target)
-                continue
-            desired = DesiredState(target.value)
-            with self._feed.subscribe(run_id) as changes:
-                try:
-                    await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
-                except RunFinished:  # since a moment ago: what is allowed now?
-                    continue
-                changes.take()  # what it went through before that is no answer to it
-                await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
-                if target is RunStatus.STARTED and (await self.view(owner, run_id)).missing:
-                    return run  # until a server that has what it needs takes it up
-                run = await self._until(changes, run_id, FINAL | {target}, desired)
-            if run.state is target:
-                return run
-            if run.state in FINAL:
-                continue
-            execution = await self._threads.read(lambda: self._store.execution(run_id))
-            if execution.desired is not desired:
-                after(run.state, trigger)
-                raise TriggerOverruled(
-                    kind=KIND, state=run.state.value, trigger=trigger, desired=execution.desired.value
-                )
-            if self._closing.is_set() or loop.time() > until:
-                return run
-
-    async def _end_completed(self, run: Run, target: RunStatus) -> Run:
-        """Bring a run to its final state that has completed; nothing of it runs any more."""
-        outcome = Outcome.FAILED if target is RunStatus.FAILED else run.outcome
-        changed = self._store.submit(ChangeRun(run.id, run.version, Change(state=target, outcome=outcome)))
-        return await asyncio.wrap_future(changed)
-
     async def _delete(self, run: Run) -> None:
-        while run.state not in FINAL:
-            if self._closing.is_set():
-                raise ServerClosing
-            with suppress(TriggerRefused):  # it ended by itself meanwhile
-                await self._trigger(ADMINISTRATOR, run.id, RunStatus.STOPPED.value)
-            run = await self._find(ADMINISTRATOR, run.id)
+        await self._steering.stop(run)
         await self._results.abandon(run.id)
         spec = ExperimentSpec.from_blob(run.spec)
         # First the files: if this is interrupted, the run can be deleted again.
@@ -426,44 +342,6 @@ class Experiments:
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
         await forget_trace(self._store, run.id)
         await forget_views(self._store, run.id)
-
-    async def _until(
-        self,
-        changes: Subscription,
-        run_id: str,
-        states: Collection[RunStatus],
-        desired: DesiredState | None = None,
-    ) -> Run:
-        """Return a run as it was in the first of these states that it came to, also if it has left it again.
-
-        Or as it is, when nobody can be expected to wait any more, or something else is `desired` of it.
-        """
-        closing = asyncio.create_task(self._closing.wait())
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    hints = changes.take()
-                    run, execution = await self._threads.read(
-                        lambda: (
-                            find_run(self._store, ADMINISTRATOR, run_id, KIND),
-                            self._store.execution(run_id),
-                        )
-                    )
-                    over = run.state in states or desired not in (None, execution.desired) or closing.done()
-                    if over:
-                        hints += changes.take()  # while it was looked at
-                    for state in (hint.state for hint in hints):
-                        if state in states and state is not run.state:
-                            return replace(run, state=state, outcome=None, reason="")
-                    if over:
-                        return run
-                    waiting = asyncio.create_task(changes.wait())
-                    await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
-        except TimeoutError:
-            return await self._find(ADMINISTRATOR, run_id)
-        finally:
-            closing.cancel()
 
     async def _sweep(self) -> None:
         """Remove from the storage what nothing needs, now and then."""

@@ -1,0 +1,177 @@
+"""Steering: a run's desired state is written, its executor notified, and the caller waits for the state.
+
+The wait holds no lock, and it ends early when the server closes; the state is brought about all the same.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from perdure.drivers.experiments.experiment_requests import ExperimentView
+from perdure.drivers.run_access import find_run
+from perdure.drivers.session_requests import ADMINISTRATOR, Owner
+from perdure.drivers.threads import Threads
+from perdure.errors import RunFinished, ServerClosing, TriggerOverruled, TriggerRefused, VersionConflict
+from perdure.execution.executor import Executor
+from perdure.execution.traces import keep_trace
+from perdure.lifecycle import FINAL, DesiredState, Outcome, RunStatus, after
+from perdure.run import Change, Execution, Run
+from perdure.stores.base import Store
+from perdure.stores.commands import ChangeRun, SetDesiredState
+from perdure.stores.feed import Feed, Subscription
+
+__all__ = ["Steering"]
+
+PATIENCE = 60.0  # seconds for which a caller is made to wait for a state; it is brought about all the same
+INITIALIZED = frozenset(RunStatus) - {RunStatus.CREATED}
+
+View = Callable[[Owner, str], Awaitable[ExperimentView]]
+
+
+class Steering:
+    """Brings runs of experiments to states.
+
+    Parameters
+    ----------
+    store, executor, feed
+        Where desired states are written, what is notified of them, and what notifies of states.
+    threads
+        Where it reads the store.
+    view
+        Returns where a run stands, if it is an experiment of the owner.
+    closing
+        Set when the server closes: nobody waits any more then.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        feed: Feed,
+        threads: Threads,
+        view: View,
+        closing: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._feed = feed
+        self._threads = threads
+        self._view = view
+        self._closing = closing
+
+    async def begin(self, run_id: str) -> Run:
+        """Let a new run be worked on; return it when its simulation server is ready or has failed."""
+        with self._feed.subscribe(run_id) as changes:
+            await keep_trace(self._store, run_id)
+            await self._executor.submit(run_id)
+            return await self._until(changes, run_id, INITIALIZED)
+
+    async def begun(self, run_id: str) -> Run:
+        """Return a run when its simulation server is ready or has failed; `begin` has been called for it."""
+        with self._feed.subscribe(run_id) as changes:
+            return await self._until(changes, run_id, INITIALIZED)
+
+    async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
+        """Bring a run to another state; return it as it was there, also if another request led it on since.
+
+        Raises
+        ------
+        TriggerRefused
+            If its state doesn't allow it, as `perdure.lifecycle.after` says.
+        TriggerOverruled
+            If another request wanted it in another state before it was there.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE
+        while True:
+            run = await self._threads.read(lambda: find_run(self._store, owner, run_id))
+            target = after(run.state, trigger)
+            if run.state is RunStatus.COMPLETED:
+                if target is run.state:
+                    return run
+                with suppress(VersionConflict):  # changed since a moment ago: what is allowed now?
+                    return await self._end_completed(run, target)
+                continue
+            desired = DesiredState(target.value)
+            with self._feed.subscribe(run_id) as changes:
+                try:
+                    await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
+                except RunFinished:  # since a moment ago: what is allowed now?
+                    continue
+                changes.take()  # what it went through before that is no answer to it
+                await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
+                if target is RunStatus.STARTED and (await self._view(owner, run_id)).missing:
+                    return run  # until a server that has what it needs takes it up
+                run = await self._until(changes, run_id, FINAL | {target}, desired)
+            if run.state is target:
+                return run
+            if run.state in FINAL:
+                continue
+            _, execution = await self._read(run_id)
+            if execution.desired is not desired:
+                after(run.state, trigger)
+                raise TriggerOverruled(
+                    kind=run.kind, state=run.state.value, trigger=trigger, desired=execution.desired.value
+                )
+            if self._closing.is_set() or loop.time() > until:
+                return run
+
+    async def stop(self, run: Run) -> None:
+        """Stop a run, unless it has ended; return when it has.
+
+        Raises
+        ------
+        ServerClosing
+            If the server closes before.
+        """
+        while run.state not in FINAL:
+            if self._closing.is_set():
+                raise ServerClosing
+            with suppress(TriggerRefused):  # it ended by itself meanwhile
+                await self.trigger(ADMINISTRATOR, run.id, RunStatus.STOPPED.value)
+            run, _ = await self._read(run.id)
+
+    async def _end_completed(self, run: Run, target: RunStatus) -> Run:
+        """Bring a run to its final state that has completed; nothing of it runs any more."""
+        outcome = Outcome.FAILED if target is RunStatus.FAILED else run.outcome
+        changed = self._store.submit(ChangeRun(run.id, run.version, Change(state=target, outcome=outcome)))
+        return await asyncio.wrap_future(changed)
+
+    async def _until(
+        self,
+        changes: Subscription,
+        run_id: str,
+        states: Collection[RunStatus],
+        desired: DesiredState | None = None,
+    ) -> Run:
+        """Return a run as it was in the first of these states that it came to, also if it has left it again.
+
+        Or as it is, when nobody can be expected to wait any more, or something else is `desired` of it.
+        """
+        closing = asyncio.create_task(self._closing.wait())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    hints = changes.take()
+                    run, execution = await self._read(run_id)
+                    over = run.state in states or desired not in (None, execution.desired) or closing.done()
+                    if over:
+                        hints += changes.take()  # while it was looked at
+                    for state in (hint.state for hint in hints):
+                        if state in states and state is not run.state:
+                            return replace(run, state=state, outcome=None, reason="")
+                    if over:
+                        return run
+                    waiting = asyncio.create_task(changes.wait())
+                    await asyncio.wait({waiting, closing}, return_when=asyncio.FIRST_COMPLETED)
+                    waiting.cancel()
+        except TimeoutError:
+            run, _ = await self._read(run_id)
+            return run
+        finally:
+            closing.cancel()
+
+    async def _read(self, run_id: str) -> tuple[Run, Execution]:
+        return await self._threads.read(lambda: (self._store.run(run_id), self._store.execution(run_id)))
