@@ -14,7 +14,8 @@ from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.results import ResultStorage
 from perdure.drivers.experiments.script_position import FILES
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.experiments.working_folder import WorkingFolder
 from perdure.lifecycle import RunStatus
 from perdure.run import Change, Execution, Run
 from perdure.state.codec import encode

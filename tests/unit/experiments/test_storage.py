@@ -19,7 +19,8 @@ from tests.support.zips import PENDULUM, opened, zip_of
 from perdure.artifacts import Artifacts, CalledOff
 from perdure.drivers.experiments.saved_files import SavedFiles
 from perdure.drivers.experiments.script_position import FILES
-from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.experiments.working_folder import WorkingFolder
 from perdure.errors import ArtifactsUnavailable, CorruptBlob, ExperimentNotFound, InvalidName, UploadFailed
 from perdure.execution.isolation import hand_over
 from perdure.lifecycle import RunStatus

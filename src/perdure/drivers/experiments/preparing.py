@@ -17,7 +17,8 @@ from perdure.drivers.experiments.saved_files import blobs_of, lost_files
 from perdure.drivers.experiments.script_log import log_name
 from perdure.drivers.experiments.script_position import FILES, restarted
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolders
+from perdure.drivers.experiments.working_folder import WorkingFolder
 from perdure.drivers.seeds import chosen_seed
 from perdure.engines.kinds import OWN_KINDS, engine_kinds
 from perdure.errors import ArtifactNotFound, FileLost

@@ -20,8 +20,9 @@ import structlog
 from perdure.artifacts import CalledOff
 from perdure.drivers.experiments.saved_files import files_at
 from perdure.drivers.experiments.spec import ExperimentSpec
-from perdure.drivers.experiments.storage import WorkingFolder, WorkingFolders
+from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import transcribe
+from perdure.drivers.experiments.working_folder import WorkingFolder
 from perdure.drivers.threads import Threads
 from perdure.drivers.views import ended_runs
 from perdure.errors import (
@@ -264,7 +265,7 @@ class ResultStorage:
                 if folder is None or not newest or folder.savepoint.exists():
                     folder = self._recovered(run_id, reached.called_off.is_set)
                 self._transcribe(folder)
-                reached.total = self._folders.size(folder)
+                reached.total = folder.size()
                 stored = self._folders.finish(folder, reached.called_off.is_set, reached.add)
                 self._store.submit(MarkStored(run_id, 0 if stored is None else stored.version)).result()
             self._folders.discard(run_id)

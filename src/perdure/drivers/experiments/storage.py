@@ -3,15 +3,6 @@
 A folder is known by its run's id, so that the next process finds it after a crash. It goes when all that the
 simulation wrote is stored and checked, and not before.
 
-Below the folder of all::
-
-    RUN/place.json      whose it is and of what, written once the files are there
-    RUN/files/          the working folder
-    RUN/savepoint/      there until an attempt has come as far as the savepoint that it goes on from
-    RUN/savepoint/files/    what that one lists
-    RUN/savepoint/found/    likewise, what the script of a fork found at its top
-    RUN/transcript/     what the store holds of it for people to read, once it has ended
-
 All of it is scratch: an attempt, a fork and another host begin with what the store and the artifacts hold.
 """
 
@@ -21,17 +12,19 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from perdure.artifacts import Artifacts, CalledOff, Content, FileSet
 from perdure.drivers.experiments.files import remove_folder
 from perdure.drivers.experiments.saved_files import SavedFiles, lay_out
+from perdure.drivers.experiments.working_folder import WorkingFolder, read_working_folder
 from perdure.errors import ExperimentNotFound, InvalidName, PerdureError, UploadFailed
 from perdure.execution.isolation import Isolation, hand_over
 from perdure.lifecycle import FINAL
@@ -39,59 +32,11 @@ from perdure.run import Run
 from perdure.stores.base import Store
 from perdure.stores.commands import UNNAMED_SECONDS, Blob, ForgetBlobs, SweepBlobs, UseBlobs
 
-__all__ = ["Reconciled", "WorkingFolder", "WorkingFolders"]
+__all__ = ["Reconciled", "WorkingFolders"]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 log = structlog.get_logger(__name__)
-
-
-class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
-    """A working folder.
-
-    Attributes
-    ----------
-    run
-        The id of the run it is for.
-    owner, experiment, version
-        Whose experiment it has a copy of, and in which version.
-    token
-        The fencing token of the lease under which it was used last; 0 if none was.
-    files
-        The folder itself.
-    """
-
-    run: str
-    owner: str
-    experiment: str
-    version: int
-    token: int
-    files: Path
-
-    @property
-    def savepoint(self) -> Path:
-        """What its savepoint lists, until its attempt has come as far; until then `files` doesn't count."""
-        return self.files.with_name("savepoint")
-
-    @property
-    def saved(self) -> Path:
-        """The files of its savepoint."""
-        return self.savepoint / "files"
-
-    @property
-    def found(self) -> Path:
-        """What the script of a fork found at its top."""
-        return self.savepoint / "found"
-
-    @property
-    def transcript(self) -> Path:
-        """Where files are put that are stored with what the simulation wrote."""
-        return self.files.with_name("transcript")
-
-    @property
-    def written(self) -> Path:
-        """The folder with what the run has written."""
-        return self.saved if self.savepoint.exists() else self.files
 
 
 class Reconciled(msgspec.Struct, frozen=True):
@@ -104,13 +49,6 @@ class Reconciled(msgspec.Struct, frozen=True):
     removed: list[str]
     kept: list[str]
     failed: dict[str, str]
-
-
-class _Place(msgspec.Struct, frozen=True):
-    owner: str
-    experiment: str
-    version: int
-    token: int = 0
 
 
 class WorkingFolders:
@@ -164,24 +102,18 @@ class WorkingFolders:
             If it can't be read; nothing half-made is left.
         """
         with self._use(run):
-            return self._make(run, _Place(owner, experiment, version), called_off, resumes)
-
-    def _make(self, run: str, known: _Place, called_off: Callable[[], bool], resumes: bool) -> WorkingFolder:
-        if called_off():
-            raise CalledOff
-        place = self._place(run)
-        remove_folder(place)
-        place.mkdir(mode=0o700, parents=True)
-        try:
-            experiments = self._artifacts.experiments(known.owner)
-            experiments.fetch(known.experiment, known.version, place / "files", called_off)
-            if resumes:
-                _make_enterable(self._found(place, known).savepoint)
-            _write(place / "place.json", msgspec.json.encode(known))
-        except BaseException:
-            shutil.rmtree(place)
-            raise
-        return self._found(place, known)
+            if called_off():
+                raise CalledOff
+            folder = self._emptied(run, owner, experiment, version)
+            try:
+                self._artifacts.experiments(owner).fetch(experiment, version, folder.files, called_off)
+                if resumes:
+                    folder.make_savepoint()
+                folder.note()
+            except BaseException:
+                shutil.rmtree(folder.files.parent)
+                raise
+            return folder
 
     def give(self, folder: WorkingFolder) -> None:
         """Give a run's folder to who the simulation runs as.
@@ -200,17 +132,11 @@ class WorkingFolders:
 
     def assign(self, folder: WorkingFolder, token: int) -> None:
         """Note the fencing token of the lease under which a run's folder is used from now on."""
-        known = _Place(folder.owner, folder.experiment, folder.version, token)
-        _write(self._place(folder.run) / "place.json", msgspec.json.encode(known))
+        replace(folder, token=token).note()
 
     def find(self, run: str) -> WorkingFolder | None:
         """Return a run's folder, or None if there is none that was finished."""
-        place = self._place(run)
-        try:
-            known = msgspec.json.decode((place / "place.json").read_bytes(), type=_Place)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
-        return self._found(place, known)
+        return read_working_folder(self._place(run))
 
     def lay_out(
         self, folder: WorkingFolder, kept: Any, called_off: Callable[[], bool] = lambda: False
@@ -233,7 +159,7 @@ class WorkingFolders:
         """
         blobs = self._artifacts.blobs(folder.owner)
         with self._use(folder.run):
-            _make_enterable(folder.savepoint)
+            folder.make_savepoint()
             remove_folder(folder.found)
             remove_folder(folder.saved)
             lay_out(kept["files"], blobs, folder.saved, called_off)
@@ -251,11 +177,8 @@ class WorkingFolders:
     ) -> WorkingFolder:
         """Make a run's folder anew, for `finish` only, with what its savepoint lists; with None, nothing."""
         with self._use(run):
-            known, place = _Place(owner, experiment, version), self._place(run)
-            folder = self._found(place, known)
-            remove_folder(place)
-            place.mkdir(mode=0o700, parents=True)
-            _write(place / "place.json", msgspec.json.encode(known))
+            folder = self._emptied(run, owner, experiment, version)
+            folder.note()
             if kept is None:
                 folder.savepoint.mkdir()
             else:
@@ -308,16 +231,6 @@ class WorkingFolders:
                         folder.run, written, fetched=fetched, called_off=called_off, on_stored=on_stored
                     )
             return stored
-
-    def size(self, folder: WorkingFolder) -> int:
-        """Return how many bytes `finish` would look at, as far as that is known."""
-        found = 0
-        for written in (folder.written, folder.transcript):
-            for parent, _, names in os.walk(written):
-                for name in names:
-                    with suppress(OSError):
-                        found += (Path(parent) / name).lstat().st_size
-        return found
 
     def discard(self, run: str) -> None:
         """Remove a run's folder with all that is in it; harmless if there is none."""
@@ -417,14 +330,13 @@ class WorkingFolders:
         except PerdureError as error:
             raise UploadFailed(run=folder.run, reason=str(error), folder=str(folder.files)) from error
 
-    def _found(self, place: Path, known: _Place) -> WorkingFolder:
+    def _emptied(self, run: str, owner: str, experiment: str, version: int) -> WorkingFolder:
+        """Return a run's folder before there are files in it; one that there is, is removed."""
+        place = self._place(run)
+        remove_folder(place)
+        place.mkdir(mode=0o700, parents=True)
         return WorkingFolder(
-            run=place.name,
-            owner=known.owner,
-            experiment=known.experiment,
-            version=known.version,
-            token=known.token,
-            files=place / "files",
+            run=run, owner=owner, experiment=experiment, version=version, files=place / "files"
         )
 
     def _place(self, run: str) -> Path:
@@ -432,19 +344,3 @@ class WorkingFolders:
             reason = "it has 1 to 64 letters, digits, '_' and '-'"
             raise InvalidName(what="the id of a run", name=run[:200], reason=reason)
         return self._root / run
-
-
-def _make_enterable(folder: Path) -> None:
-    """Make a folder that who the simulation runs as may enter, but not change; harmless if there is one."""
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o711)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file at once: it is there whole or not at all."""
-    written = path.with_suffix(".new")
-    with written.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    written.replace(path)
