@@ -6,10 +6,9 @@ client goes away. Sessions are restored when they are touched; memory never runs
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
 
 import msgspec
 import structlog
@@ -20,45 +19,34 @@ from perdure.drivers.forking import Forking
 from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.locks import RunLocks
+from perdure.drivers.new_session import new_session_spec
 from perdure.drivers.run_access import find_run
-from perdure.drivers.seeds import chosen_seed
-from perdure.drivers.session_limits import check_forks, check_session_limits, check_step_limits
+from perdure.drivers.session_limits import check_forks, check_step_limits
+from perdure.drivers.session_pages import read_settings, read_step_log
 from perdure.drivers.session_parts import session_parts
 from perdure.drivers.session_requests import (
     Answer,
     ForkSession,
-    Given,
     NewSession,
     Owner,
     SessionView,
     SettingsPage,
     StepLogPage,
     StepRequest,
-    StepRows,
     Upgraded,
-    rows_of,
 )
-from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
-from perdure.drivers.step_inputs import Inputs, decode_inputs
+from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.stepping import MAX_CRASHES, Stepping
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.drivers.upgrade import upgrade_session
-from perdure.errors import (
-    EngineCrashed,
-    Fenced,
-    InvalidScenario,
-    PerdureError,
-    PositionConflict,
-    RunNotFound,
-    VersionConflict,
-)
-from perdure.lifecycle import FINAL, Outcome, RunStatus, check
+from perdure.drivers.views import positions_of
+from perdure.errors import EngineCrashed, Fenced, PerdureError, PositionConflict, VersionConflict
+from perdure.lifecycle import Outcome, RunStatus, check
 from perdure.numerics import Numerics
 from perdure.observability import Metrics
 from perdure.run import NO_LABEL, Change, Key, Label, LabelChange, Run, new_run_id
-from perdure.scenarios import Catalogue, Scenario
-from perdure.scenarios.catalogue import check_outputs
+from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.base import Store
@@ -75,16 +63,12 @@ from perdure.stores.commands import (
     Unleased,
     encoded,
 )
-from perdure.stores.feed import Feed, Hint
+from perdure.stores.feed import Feed
 from perdure.stores.quota import Quota
 
 __all__ = ["KIND", "Sessions"]
 
 KIND = "session"
-
-_LOOKED_THROUGH = 10_000  # steps that one page of settings looks through at most
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -241,13 +225,13 @@ class Sessions:
 
     async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> StepLogPage:
         """Return a page of the step log: what each step was given and what it answered."""
-        run = await self.run(owner, run_id)
-        return await self._threads.read(lambda: self._read_log(run, after, limit))
+        run, max_values = await self.run(owner, run_id), self._settings.max_values_per_request
+        return await self._threads.read(lambda: read_step_log(self.store, run, after, limit, max_values))
 
     async def settings(self, owner: Owner, run_id: str, after: int, limit: int) -> SettingsPage:
         """Return those of the steps that were given something; a page may be short, or even empty."""
         run = await self.run(owner, run_id)
-        return await self._threads.read(lambda: self._read_settings(run, after, limit))
+        return await self._threads.read(lambda: read_settings(self.store, run, after, limit))
 
     async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:
         """Return the savepoints that are kept, ascending."""
@@ -270,19 +254,9 @@ class Sessions:
             self.store.submit(MarkSavepoint(run_id, timestamp, name=name, pinned=pinned))
         )
 
-    async def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
+    def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
         """Yield where a session stands, now and when that changed, until it ends or is deleted."""
-        with self._feed.subscribe(run_id) as changes:
-            stands = _stands(await self.run(owner, run_id))
-            yield stands
-            while stands.state not in FINAL:
-                await changes.wait()
-                for hint in changes.take():
-                    former, stands = stands, await self._after(owner, stands, hint)
-                    if stands != former:
-                        yield stands
-                    if stands.deleted or stands.state in FINAL:
-                        return
+        return positions_of(self._feed, run_id, lambda: self.run(owner, run_id))
 
     async def aclose(self) -> None:
         """Wait for what is under way, then save every live session where it stands."""
@@ -295,17 +269,6 @@ class Sessions:
             self._live.drop(live.run_id)
         await self._live.aclose()
 
-    async def _after(self, owner: Owner, stands: Committed, hint: Hint) -> Committed:
-        """Return where a session stands after a hint; unless that is of a later step, read its record."""
-        if hint.state is not None and hint.position > stands.position:
-            return Committed(stands.run_id, hint.state, hint.position)
-        if hint.state is stands.state:
-            return stands
-        try:
-            return _stands(await self.run(owner, stands.run_id))
-        except RunNotFound:
-            return msgspec.structs.replace(stands, deleted=True)
-
     # The work, under the run's lock -------------------------------------------------------------------------
 
     async def _create(self, owner: str, request: NewSession, key: Key | None, label: Label) -> Created:
@@ -316,7 +279,8 @@ class Sessions:
         def start() -> tuple[LiveSession, Run, Savepoint]:
             self.store.check_quota(owner, self._quota)
             # Decoded from what is stored, it shares nothing with the request, whose lists may change.
-            spec = SessionSpec.from_blob(self._spec(request).to_blob())
+            spec = new_session_spec(request, self.catalogue, self._settings, self._numerics)
+            spec = SessionSpec.from_blob(spec.to_blob())
             check_step_limits(self._settings, 1, sum(len(part.outputs) for part in spec.scenarios))
             live = self._live.start(run_id, owner, spec)
             run = Run(
@@ -451,91 +415,8 @@ class Sessions:
             self._metrics.step_seconds.observe(time.perf_counter() - begun)
         return answer
 
-    # Helpers ------------------------------------------------------------------------------------------------
-
-    def _spec(self, request: NewSession) -> SessionSpec:
-        """Make the spec of a new session; raise if the request is wrong or asks for too much."""
-        scenarios = self._selected(request)
-        check_session_limits(self._settings, scenarios)
-        known = sorted({name for scenario in scenarios for name in scenario.elements})
-        outputs = list(dict.fromkeys(request.outputs)) or known
-        seed = chosen_seed(request.seed)
-        configs = [
-            _beginning_with(
-                request.settings.get(scenario.manager, {}).get(scenario.name, {}),
-                scenario.config(outputs, seed=seed, timestep=request.dt),
-            )
-            for scenario in scenarios
-        ]
-        return SessionSpec(
-            scenarios=[
-                ScenarioSpec(
-                    manager=scenario.manager,
-                    scenario=scenario.name,
-                    model=scenario.model.name,
-                    fingerprint=scenario.fingerprint,
-                    outputs=config["outputs"],
-                    config=config,
-                )
-                for scenario, config in zip(scenarios, configs, strict=True)
-            ],
-            seed=seed,
-            every=self._settings.savepoint_every,
-            milestone=self._settings.savepoint_milestone,
-            numerics=self._numerics.fingerprint,
-        )
-
-    def _selected(self, request: NewSession) -> list[Scenario]:
-        chosen = [
-            self.catalogue.scenario(manager, name)
-            for manager, names in request.scenarios.items()
-            for name in dict.fromkeys(names)
-        ]
-        if not chosen:
-            raise InvalidScenario(reason="a session has at least one scenario")
-        check_outputs(request.outputs, chosen)
-        return chosen
-
-    def _read_log(self, run: Run, after: int, limit: int) -> StepLogPage:
-        spec = SessionSpec.from_blob(run.spec)
-        values = sum(len(scenario.outputs) for scenario in spec.scenarios)
-        limit = max(1, min(limit, self._settings.max_values_per_request // max(1, values)))
-        steps = [
-            Given(
-                StepRows(step.position, rows_of(step.outputs)),
-                decode_inputs(step.inputs).inputs,
-            )
-            for step in self.store.steps(run.id, after, limit)
-        ]
-        return StepLogPage(run, spec, steps)
-
-    def _read_settings(self, run: Run, after: int, limit: int) -> SettingsPage:
-        spec = SessionSpec.from_blob(run.spec)
-        changes: list[tuple[int, Inputs]] = []
-        end = min(run.position, after + _LOOKED_THROUGH)
-        while after < end and len(changes) < limit:
-            steps = self.store.steps(run.id, after, min(1000, end - after))
-            if not steps:  # the run has been deleted meanwhile
-                break
-            for step in steps:
-                after = step.position
-                if step.inputs is not None and (inputs := decode_inputs(step.inputs).inputs):
-                    changes.append((after, inputs))
-                    if len(changes) == limit:
-                        break
-        return SettingsPage(spec, changes, after if after < run.position else None)
-
     async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
         savepoint = await self._threads.compute(live.savepoint)
         return await asyncio.wrap_future(
             self.store.submit(PutSavepoint(live.run_id, live.guard, encoded(savepoint), name, pinned))
         )
-
-
-def _stands(run: Run) -> Committed:
-    return Committed(run.id, run.state, run.position)
-
-
-def _beginning_with(settings: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Return an engine's config with the settings that its session begins with."""
-    return {**config, **{kind: {**config.get(kind, {}), **values} for kind, values in settings.items()}}

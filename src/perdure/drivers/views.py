@@ -6,14 +6,16 @@ from contextlib import suppress
 from typing import Protocol, Self, TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from perdure.errors import PerdureError, RunNotFound, StoreUnavailable
 from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Run
 from perdure.stores.base import Store
+from perdure.stores.commands import Committed
 from perdure.stores.feed import Feed, Hint, Subscription
 
-__all__ = ["ended_runs", "views_of"]
+__all__ = ["ended_runs", "positions_of", "views_of"]
 
 AGAIN = 1.0  # seconds until a store is read again that couldn't be
 
@@ -81,6 +83,44 @@ async def views_of(
             if told(view) != told(seen):
                 seen = view
                 yield view
+
+
+async def positions_of(
+    feed: Feed, run_id: str, read: Callable[[], Awaitable[Run]]
+) -> AsyncGenerator[Committed, None]:
+    """Yield the state and the position of a run, now and when they changed, until it ends or is deleted.
+
+    Parameters
+    ----------
+    read
+        Returns the run. A commit of this process with a later step needs no reading.
+    """
+    with feed.subscribe(run_id) as changes:
+        stands = _stands(await read())
+        yield stands
+        while stands.state not in FINAL:
+            await changes.wait()
+            for hint in changes.take():
+                former, stands = stands, await _after(stands, hint, read)
+                if stands != former:
+                    yield stands
+                if stands.deleted or stands.state in FINAL:
+                    return
+
+
+async def _after(stands: Committed, hint: Hint, read: Callable[[], Awaitable[Run]]) -> Committed:
+    if hint.state is not None and hint.position > stands.position:
+        return Committed(stands.run_id, hint.state, hint.position)
+    if hint.state is stands.state:
+        return stands
+    try:
+        return _stands(await read())
+    except RunNotFound:
+        return replace(stands, deleted=True)
+
+
+def _stands(run: Run) -> Committed:
+    return Committed(run.id, run.state, run.position)
 
 
 async def ended_runs(store: Store, changes: Subscription) -> AsyncIterator[str]:
