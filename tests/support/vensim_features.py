@@ -22,7 +22,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "stocks, auxiliaries, run specs, time": (
         "teacup", "simple_harmonic_oscillator", "time", "dynamic_final_time", "variable_ranges", "Query_file",
     ),
-    "operators, order of operations": ("arithmetics",),
+    "operators, order of operations": ("arithmetics", "signs"),
     "names: letter case, quotes, odd and Unicode characters": (
         "fully_invalid_names", "reference_capitalization", "names",
     ),
@@ -39,7 +39,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "array_with_line_break", "subscript_3d_arrays", "subscript_copy", "subscript_mixed_assembly",
         "subscript_individually_defined_1_of_2d_arrays", "subscript_multiples", "subscript_selection",
         "subscript_subranges", "subscript_transposition", "subscripted_flows", "subscripted_round",
-        "subset_duplicated_coord", "conditional_subscripts", "subscripts",
+        "subset_duplicated_coord", "conditional_subscripts", "subscripts", "mixed_cells",
     ),
     "`:EXCEPT:`": ("except", "except_subranges", "subscripts"),
     "`SUM`, `PROD`, `VMIN`, `VMAX`, `ELMCOUNT`": ("elm_count", "subscripts"),

@@ -58,6 +58,20 @@ def expression(folder: Path, equation: str, before: str = "") -> object:
     return variable(form, "x").equations[0].expression
 
 
+@pytest.mark.parametrize(("equation", "value"), [("-2^2", -4.0), ("(-2)^2", 4.0), ("2*-3^2", -18.0)])
+def test_a_power_binds_closer_than_the_sign_before_it(tmp_path, equation, value):
+    path = tmp_path / "m.mdl"
+    path.write_text(f"{{UTF-8}}\nx = {equation} ~~|\n{CONTROL}")
+    assert Model.from_vensim(path).simulate(["x"])["x"].tolist() == [value] * 21
+
+
+def test_words_between_colons_may_be_in_small_letters(tmp_path):
+    found = expression(tmp_path, 'IF THEN ELSE(Time > 1 :and: :Not: Time > 2 :or: "a:and:b" = 1, 1, :na:)')
+    assert found == expression(
+        tmp_path, 'IF THEN ELSE(Time > 1 :AND: :NOT: Time > 2 :OR: "a:and:b" = 1, 1, :NA:)'
+    )
+
+
 # Text -------------------------------------------------------------------------------------------------------
 
 

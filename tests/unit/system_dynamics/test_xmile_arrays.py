@@ -55,6 +55,9 @@ def test_each_occurrence_of_a_dimension_is_one_of_the_cell(tmp_path: Path, equat
         ("SUM(x*x)", 30.0),
         ("SUM(x*x[*,*])", 100.0),
         ("INTERPOLATE(x, 0.5, 0.5)", 2.5),
+        ("E.q + 10*D.b", 22.0),
+        ("VMAX(x) - VMIN(x[a,*])", 3.0),
+        ("ELMCOUNT(E)", 3.0),
     ],
 )
 def test_an_array_function_goes_through_all_cells(tmp_path: Path, equation: str, expected: float) -> None:

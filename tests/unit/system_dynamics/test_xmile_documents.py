@@ -238,6 +238,14 @@ def test_names_are_the_same_whatever_their_case_and_blanks(
     assert list(Model.from_xmile(tmp_path / "model.xmile", naming="bptk").elements) == [bptk, "y"]
 
 
+def test_a_name_may_be_in_quotes_as_equations_have_it(tmp_path: Path) -> None:
+    model = model_of(
+        tmp_path, '<aux name="&quot;a - b&quot;"><eqn>7</eqn></aux>' + aux("y", '"a_-_b" + "A - B"')
+    )
+    assert columns_of(model, ["y"])["y"] == [14.0] * 5
+    assert list(model.elements) == ["a - b", "y"]
+
+
 # What is refused --------------------------------------------------------------------------------------------
 
 
@@ -366,10 +374,10 @@ def test_a_text_of_many_lines_is_read_in_linear_time() -> None:
 
 def test_all_unknown_names_of_an_equation_are_listed(tmp_path: Path) -> None:
     with pytest.raises(UnservableModel) as refused:
-        model_of(tmp_path, aux("x", "FOO(1, TIME) + yy + BAR(zz)") + aux("known", "1"))
+        model_of(tmp_path, aux("x", "FOO(1, TIME) + yy + BAR(ww)") + aux("known", "1"))
     assert [problem[2] for problem in refused.value.values["found"]] == [
         f"there is no {what}."
-        for what in ("function 'BAR'", "function 'FOO'", "variable 'yy'", "variable 'zz'")
+        for what in ("function 'BAR'", "function 'FOO'", "variable 'ww'", "variable 'yy'")
     ]
 
 

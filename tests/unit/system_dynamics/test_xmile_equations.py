@@ -82,6 +82,8 @@ def test_an_equation_has_the_right_values(tmp_path: Path, vector: dict[str, Any]
         ("NOT 0 AND 0", 0.0),
         ("1 - NOT 0 * 3", -2.0),
         ("8/4/2", 1.0),
+        ("8//4//0 + 1", 1.0),
+        ("6 // 3 * 2", 4.0),
     ],
 )
 def test_operators_bind_as_xmile_says(tmp_path: Path, equation: str, value: float) -> None:
@@ -104,3 +106,29 @@ def test_a_pulse_without_interval_fires_once_but_for_bptk(
     model_of(tmp_path, f'<aux name="y"><eqn>{equation}</eqn></aux>')
     model = Model.from_xmile(tmp_path / "model.xmile", naming=naming)
     assert simulate(model, {"outputs": ["y"]})[1]["y"] == values
+
+
+@pytest.mark.parametrize(
+    ("equation", "values"),
+    [
+        ("XIDZ(6, x - 2, 9)", [-6.0, 9.0, 6.0, 3.0, 2.0]),
+        ("ZIDZ(6, x - 2)", [-6.0, 0.0, 6.0, 3.0, 2.0]),
+        ("INTEGER(neg)", [-7.0] * 5),
+        ("IF_THEN_ELSE(x > 2, 1, 0)", [0.0, 0.0, 1.0, 1.0, 1.0]),
+        ("IF THEN ELSE(x > 2, 1, 0)", [0.0, 0.0, 1.0, 1.0, 1.0]),
+        ("PULSE TRAIN(2, 1, 2, 5)", [0.0, 1.0, 0.0, 1.0, 0.0]),
+        ("SAMPLE IF TRUE(x = 3, x, 7)", [7.0, 7.0, 3.0, 3.0, 3.0]),
+        ("DELAY FIXED(x, 2, 8)", [8.0, 8.0, 1.0, 2.0, 3.0]),
+        ("SMOOTHI(x, 2, 0)", [0.0, 0.5, 1.25, 2.125, 3.0625]),
+        ("SMOOTH(x, 2)", [1.0, 1.0, 1.5, 2.25, 3.125]),
+        ("LOG(9^x, 3)", [2.0, 4.0, 6.0, 8.0, 10.0]),
+        ("POWER(x, 2)", [1.0, 4.0, 9.0, 16.0, 25.0]),
+        ("GAME(x)", [1.0, 2.0, 3.0, 4.0, 5.0]),
+        ("ACTIVE INITIAL(x, 9)", [1.0, 2.0, 3.0, 4.0, 5.0]),
+        ("LOOKUP EXTRAPOLATE(g, x + 2)", [30.0, 40.0, 50.0, 60.0, 70.0]),
+    ],
+)
+def test_functions_that_converters_leave_mean_what_they_mean_in_vensim(
+    tmp_path: Path, equation: str, values: list[float]
+) -> None:
+    assert values_of(tmp_path, equation) == pytest.approx(values)

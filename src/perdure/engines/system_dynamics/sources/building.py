@@ -160,11 +160,17 @@ class _Building:
         """Make an element for each cell of a variable."""
         variable = symbol.variable
         with self.problems.at(variable.line, symbol.shown):
+            computed = {
+                cell
+                for equation in variable.equations
+                if not equation.accumulated
+                for cell in self._written_cells(symbol, equation)
+            }
             for cell in self._cells(symbol):
                 self.cells += 1
                 if self.cells > MAX_CELLS:
                     raise TooLarge(f"the variables have more than {MAX_CELLS} cells")
-                element = self._element(symbol, self._name(symbol, cell))
+                element = self._element(symbol, cell, computed=cell in computed)
                 element.units, element.documentation = variable.units, variable.documentation
                 symbol.cells[cell] = element
             for equation in variable.equations:
@@ -172,7 +178,7 @@ class _Building:
                     continue
                 points = checked_points(equation.curve.points)
                 curve = form.Curve(points, equation.curve.kind)
-                for cell in self.dimensions.cells(self._written(symbol, equation), equation.exceptions):
+                for cell in self._written_cells(symbol, equation):
                     name = self._name(symbol, cell)
                     symbol.curves[cell] = (name, curve)
                     self.model.points[name] = [list(point) for point in points]
@@ -188,10 +194,12 @@ class _Building:
             return []
         found: dict[Cell, None] = {}
         for equation in variable.equations:
-            found.update(
-                dict.fromkeys(self.dimensions.cells(self._written(symbol, equation), equation.exceptions))
-            )
+            found.update(dict.fromkeys(self._written_cells(symbol, equation)))
         return list(found) or self.dimensions.cells(symbol.dimensions)
+
+    def _written_cells(self, symbol: Symbol, equation: form.Equation) -> list[Cell]:
+        """Return the cells that an equation is for."""
+        return self.dimensions.cells(self._written(symbol, equation), equation.exceptions)
 
     def _written(self, symbol: Symbol, equation: form.Equation) -> tuple[str, ...]:
         """Return the subscripts that an equation is for."""
@@ -207,11 +215,11 @@ class _Building:
             return symbol.shown
         return f"{symbol.shown}[{','.join(self.naming(self.dimensions.shown(element)) for element in cell)}]"
 
-    def _element(self, symbol: Symbol, name: str) -> Element:
-        variable, model = symbol.variable, self.model
+    def _element(self, symbol: Symbol, cell: Cell, *, computed: bool) -> Element:
+        variable, model, name = symbol.variable, self.model, self._name(symbol, cell)
         if name in model.elements:
             raise Unservable(f"there is already a variable {name!r}")
-        if symbol.connected is not None or variable.kind in ("aux", "data", "curve"):
+        if symbol.connected is not None or computed or variable.kind in ("aux", "data", "curve"):
             return model.converter(name)
         if variable.kind == "stock":
             stock = model.stock(name)

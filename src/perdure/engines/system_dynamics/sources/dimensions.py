@@ -74,6 +74,19 @@ class Dimensions:
         names = [name for name, places in self._places.items() if key in places]
         return max(names, key=lambda name: len(self._places[name]), default=None)
 
+    def number(self, element: str) -> int | None:
+        """Return the position, from 1, of an element that is named alone or as ``dimension.element``.
+
+        Alone, it is that in the largest dimension that has it; None if nothing has it.
+        """
+        dimension, dot, name = canonical(element).partition(".")
+        if dot and dimension in self._places:
+            place = self._places[dimension].get(name)
+        else:
+            owner = self.owner(element)
+            place = None if owner is None else self.place(owner, canonical(element))
+        return None if place is None else place + 1
+
     def corresponding(self, source: str, element: str, target: str) -> str | None:
         """Return the element of `target` that corresponds to an element of `source`.
 

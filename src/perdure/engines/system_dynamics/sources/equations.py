@@ -184,9 +184,9 @@ class Context:
                 return Number(float(self.position.index(node.name) + 1))
             if self._is_function_without_arguments(key):
                 return self._call(key, ())
-            owner = self.dimensions.owner(key)
-            if owner is not None:
-                return Number(float((self.dimensions.place(owner, key) or 0) + 1))
+            place = self.dimensions.number(key)
+            if place is not None:
+                return Number(float(place))
         raise Unservable(self._unknown("variable", node.name))
 
     def _is_function_without_arguments(self, key: str) -> bool:
@@ -199,7 +199,7 @@ class Context:
             match each := todo.pop():
                 case form.Name(name, subscripts):
                     key = canonical(name)
-                    known = key == "self" or key in self.dimensions or self.dimensions.owner(key) is not None
+                    known = key == "self" or key in self.dimensions or self.dimensions.number(key) is not None
                     if not (known or self.scope.find(name) or self._is_function_without_arguments(key)):
                         yield name, self._unknown("variable", name)
                     todo += [part.expression for part in subscripts if isinstance(part, form.Computed)]

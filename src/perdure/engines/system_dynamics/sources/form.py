@@ -191,6 +191,8 @@ class Equation:
         The graphical function that the expression goes through.
     line
         Its line in the file, 0 if that is unknown.
+    accumulated
+        Of a stock: whether the cells are stocks. Otherwise the expression is their value.
     """
 
     expression: Node | None = None
@@ -199,6 +201,7 @@ class Equation:
     initial: Node | None = None
     curve: Curve | None = None
     line: int = 0
+    accumulated: bool = True
 
 
 @dataclass(frozen=True, slots=True)

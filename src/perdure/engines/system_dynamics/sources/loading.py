@@ -5,7 +5,6 @@ from pathlib import Path
 
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.sources.building import build
-from perdure.engines.system_dynamics.sources.builtins import XMILE, XMILE_OF_BPTK
 from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
 from perdure.engines.system_dynamics.sources.limits import MAX_BYTES
@@ -14,6 +13,7 @@ from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge,
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.vensim.builtins import VENSIM
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of as form_of_vensim
+from perdure.engines.system_dynamics.sources.xmile.converted import XMILE_FILES, XMILE_FILES_OF_BPTK
 from perdure.engines.system_dynamics.sources.xmile.reading import form_of as form_of_xmile
 from perdure.errors import Invalid, InvalidModelFile
 
@@ -25,7 +25,7 @@ Reader = Callable[[Path, Problems], tuple[Form, Functions]]
 
 def read_xmile(path: Path, problems: Problems) -> tuple[Form, Functions]:
     """Return the form of an XMILE file with the functions of its language."""
-    return form_of_xmile(_content(path), path.stem, problems), XMILE
+    return form_of_xmile(_content(path), path.stem, problems), XMILE_FILES
 
 
 def read_vensim(path: Path, problems: Problems, *, data: Sequence[Path] = ()) -> tuple[Form, Functions]:
@@ -71,8 +71,8 @@ def load_into(
     problems = Problems()
     try:
         form, functions = read(path, problems)
-        if naming == "bptk" and functions is XMILE:
-            functions = XMILE_OF_BPTK
+        if naming == "bptk" and functions is XMILE_FILES:
+            functions = XMILE_FILES_OF_BPTK
         times = build(form, model, functions, problems, NAMINGS[naming])
     except Unservable as refused:
         if not (isinstance(refused, TooLarge) and refused.noted):

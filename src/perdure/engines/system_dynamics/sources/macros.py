@@ -116,7 +116,7 @@ def _hidden(name: str, symbol: Symbol, cell: Cell, equation: form.Equation, oute
         itself=Reference(name),
         depth=outer.depth,
     )
-    if symbol.variable.kind == "stock":
+    if symbol.variable.kind == "stock" and equation.accumulated:
         initial = Number(0.0) if equation.initial is None else inner.value(equation.initial)
         return Hidden(name, "stock", net_flow(inner, symbol.variable, equation), initial)
     value = inner.defined(symbol, cell, equation)

@@ -19,7 +19,7 @@ from perdure.engines.system_dynamics.sources.form import (
 )
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS, NA
-from perdure.engines.system_dynamics.sources.vensim.parsing import plain_name
+from perdure.engines.system_dynamics.sources.vensim.parsing import Literal, plain_name
 from perdure.engines.system_dynamics.sources.vensim.ranges import Ranges
 
 __all__ = ["CALLS", "Translator"]
@@ -91,7 +91,9 @@ class _Equation:
     def node(self, syntax: Any, depth: int) -> Node:
         if depth > _MAX_NESTED:
             raise Unservable("the equation is nested too deeply")
-        if isinstance(syntax, bool | int | float) or hasattr(syntax, "dtype"):
+        if isinstance(syntax, Literal):
+            return Number(syntax.value)
+        if isinstance(syntax, int | float) or hasattr(syntax, "dtype"):
             if getattr(syntax, "shape", ()):
                 raise Unservable("a list of numbers is the whole right side of an equation")
             value = float(syntax)
@@ -107,7 +109,8 @@ class _Equation:
     def arithmetic(self, syntax: Any, depth: int) -> Node:
         arguments = [self.node(each, depth) for each in syntax.arguments]
         if syntax.operators == ["negative"]:
-            return Operation("negate", (arguments[0],))
+            (operand,) = arguments
+            return Number(-operand.value) if isinstance(operand, Number) else Operation("negate", (operand,))
         operators = [_ARITHMETIC[each] for each in syntax.operators]
         for i, divisor in enumerate(arguments[1:]):
             # A number other than zero needs no care.

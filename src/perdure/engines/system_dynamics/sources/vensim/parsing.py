@@ -2,7 +2,8 @@
 
 PySD is imported when the first file is read. What it doesn't keep is read here: lines, mappings of subscripts
 element by element. PySD evaluates numbers, points and the drawing limits of a lookup as Python. Limits are
-taken out before, since they mean nothing for the model, and literals take the place of `eval` meanwhile.
+taken out before, since they mean nothing for the model, and literals take the place of `eval` meanwhile. PySD
+adds a sign to the number after it, so ``-2^2`` would be 4; a number is a `Literal`, which it leaves alone.
 """
 
 import re
@@ -20,7 +21,7 @@ from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.text import Entry
 from perdure.errors import MissingExtra
 
-__all__ = ["Definition", "Range", "parse", "plain_name"]
+__all__ = ["Definition", "Literal", "Range", "parse", "plain_name"]
 
 _LIMITS = re.compile(r"\([\s\\]*\[[^\]]*\]?[\s\\]*,?")
 """All that PySD's grammar may take for limits, quotes and backslashes among it."""
@@ -30,10 +31,19 @@ _LEGACY_TABLE = re.compile(r"^([^=(\[]+(?:\[[^\]]*\])?)\s*\(([-+\d.eE,\s]+)\)$")
 _LEFT = re.compile(r'^(\s*"(?:\\.|[^"\\])*"\s*|[^:"]*):')
 _LISTED = re.compile(r'(?:"(?:\\.|[^"\\])*"|\([^()]*\)|[^,()"\s][^,()"]*)')
 _NUMBERED = re.compile(r"\(\s*(.*?)(\d+)\s*-\s*(.*?)(\d+)\s*\)")
+_KEYWORD = re.compile(r'"(?:\\.|[^"\\])*"|:[A-Za-z ]+:')
+"""A word between colons, such as ``:AND:``; names in quotes are passed over."""
 _MAX_NESTED = 10_000
 """Python frames for PySD's parser, which takes some fifty for each pair of parentheses."""
 _ALONE = Lock()
 """The limit of frames is that of the process, and so are the filters of warnings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A number in a syntax tree."""
+
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,8 @@ def parse(entry: Entry) -> Definition | Range | None:
     MissingExtra
         If PySD isn't installed.
     """
-    equation = _LIMITS.sub("(", _with_pairs(entry.equation))
+    equation = _KEYWORD.sub(lambda found: _in_capitals(found[0]), entry.equation)
+    equation = _LIMITS.sub("(", _with_pairs(equation))
     with _ALONE, _deep(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         elements = _elements()
@@ -125,13 +136,20 @@ def _elements() -> Any:
 
 
 def _literal(text: str) -> Any:
-    """Return what a literal is; numbers side by side, as in ``5 - 3``, are added. Nothing is run."""
+    """Return what a literal is; numbers side by side, as in ``5 - 3``, are added. Nothing is run.
+
+    What isn't a number is points or a text.
+    """
     if not _SUM.fullmatch(text):
         return literal_eval(text)
     first, *rest = (float("".join(number.split())) for number in _NUMBER.findall(text))
     for number in rest:
         first += number
-    return first
+    return Literal(first)
+
+
+def _in_capitals(word: str) -> str:
+    return word if word.startswith('"') else word.upper()
 
 
 @contextmanager
@@ -186,7 +204,7 @@ def _elements_of(text: str) -> Iterator[str]:
         elif numbered[1] != numbered[3] or not (first := int(numbered[2])) < (last := int(numbered[4])):
             raise Unservable(f"{part.strip()} is no range of numbered elements")
         else:
-            yield from (f"{plain_name(numbered[1])}{i}" for i in range(first, last + 1))
+            yield from (plain_name(f"{numbered[1]}{i}") for i in range(first, last + 1))
 
 
 def _mappings(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -30,6 +30,7 @@ from perdure.engines.system_dynamics.sources.vensim.datasets import Datasets
 from perdure.engines.system_dynamics.sources.vensim.expressions import Translator
 from perdure.engines.system_dynamics.sources.vensim.parsing import (
     Definition,
+    Literal,
     Range,
     parse,
     plain_name,
@@ -126,8 +127,7 @@ class _Reader:
             if name in main.definitions:
                 definition = main.definitions[name][0]
                 number = definition.syntax
-                literal = isinstance(number, int | float) or getattr(number, "shape", None) == ()
-                nodes[name] = Number(float(number)) if literal else Name(definition.name)
+                nodes[name] = Number(number.value) if isinstance(number, Literal) else Name(definition.name)
             elif name != "saveper":
                 title = name.replace("_", " ").upper()
                 self.problems.add(0, title, "the model doesn't define it")
@@ -204,10 +204,12 @@ class _Section:
         return tuple(axes)
 
     def _variable(self, name: str, definitions: list[Definition]) -> Variable:
+        kind = _kind(definitions)
         equations: list[Equation] = []
         for definition in definitions:
             with self.reader.problems.at(definition.entry.line, definition.name):
-                equations += self._equations(definition)
+                stock = kind != "stock" or type(definition.syntax).__name__ == "IntegStructure"
+                equations += (replace(each, accumulated=stock) for each in self._equations(definition))
         literal = len(equations) == 1 and isinstance(equations[0].expression, Number)
         if literal and name in _SPECS and not self.translator.within_macro:
             # The run specs decide what it is, unless the file computes it.
@@ -215,7 +217,7 @@ class _Section:
         documented = [each.entry for each in definitions]
         return Variable(
             name=definitions[0].name,
-            kind=_kind(definitions),
+            kind=kind,
             equations=tuple(equations),
             dimensions=self.axes[name],
             units=next((units for each in documented if (units := _units(each.units))), ""),

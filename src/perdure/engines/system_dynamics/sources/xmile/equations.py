@@ -1,8 +1,8 @@
 """Equations: XMILE's expressions as those of a form, read by precedence (Pratt 1973).
 
 Source: XMILE 1.0, section 3.3.1. From loose to tight: ``IF``, ``OR``, ``AND``, equality, other comparisons,
-``+`` and ``-``, ``*``, ``/`` and ``MOD``, signs and ``NOT``, ``^``. Powers and signs go from right to left,
-all others from left to right: 2^3^2 is 512, -3^2 is -9 and ``NOT a = b`` is ``(NOT a) = b``.
+``+`` and ``-``, ``*``, ``/``, ``//`` and ``MOD``, signs and ``NOT``, ``^``. Powers and signs go from right
+to left, all others from left to right: 2^3^2 is 512, -3^2 is -9 and ``NOT a = b`` is ``(NOT a) = b``.
 """
 
 import math
@@ -25,6 +25,9 @@ from perdure.engines.system_dynamics.sources.xmile.tokens import Token, tokens_o
 
 __all__ = ["equation_of"]
 
+_UNKNOWN = "???"
+"""What the converter xmutil writes for an equation that it doesn't know."""
+
 _INFIX = {
     "or": (10, "or"),
     "and": (20, "and"),
@@ -38,6 +41,7 @@ _INFIX = {
     "-": (60, "subtract"),
     "*": (70, "multiply"),
     "/": (70, "divide"),
+    "//": (70, "safediv"),
     "mod": (70, "modulo"),
     "^": (90, "power"),
 }
@@ -47,7 +51,7 @@ _SIGN = 80
 
 
 def equation_of(text: str) -> Node | None:
-    """Return the expression of an equation; None if there is none but blanks and comments.
+    """Return the expression of an equation; None if there is none but blanks, comments and ``???``.
 
     Raises
     ------
@@ -56,6 +60,8 @@ def equation_of(text: str) -> Node | None:
     """
     if len(text) > MAX_LENGTH:
         raise Unservable(f"an equation has {len(text)} characters; {MAX_LENGTH} are allowed")
+    if text.strip() == _UNKNOWN:
+        return None
     parser = _Parser(list(tokens_of(text)))
     return parser.whole()
 
@@ -111,7 +117,8 @@ class _Parser:
             sign = self._take().text
             # A power takes all further powers on its right.
             right = self._expression(infix[0] - 1 if sign == "^" else infix[0])
-            left = Operation(infix[1], (left, right))
+            # Stella's // is a function by another name.
+            left = (Call if sign == "//" else Operation)(infix[1], (left, right))
         self._depth -= 1
         return left
 

@@ -127,8 +127,8 @@ class _Reader:
     def dimensions(self) -> Iterator[form.Dimension]:
         for group in self.root.each("dimensions"):
             for tag in group.each("dim"):
-                name = tag.get("name") or ""
-                names = tuple(each.get("name") or "" for each in tag.each("elem"))
+                name = _named(tag)
+                names = tuple(map(_named, tag.each("elem")))
                 size = tag.get("size") or ""
                 if not names and not (size.isdecimal() and 0 < int(size) <= 1_000_000):
                     self.problems.add(tag.line, name, "the dimension has neither elements nor a size")
@@ -149,8 +149,8 @@ class _Reader:
         )
 
     def macro(self, tag: Tag) -> form.Macro | None:
-        name = tag.get("name")
-        if name is None:
+        name = _named(tag)
+        if not name:
             self.problems.add(tag.line, "macro", "a macro has no name")
             return None
         variables = list(self._variables([tag, *tag.each("variables")], self.behavior.within(tag)))
@@ -165,7 +165,7 @@ class _Reader:
         return form.Macro(name, parameters, (name,), kept, tag.line)
 
     def _module(self, tag: Tag) -> form.Module:
-        name = tag.get("name") or ""
+        name = _named(tag)
         connections: list[tuple[str, str]] = []
         for connect in tag.each("connect"):
             target, source = connect.get("to"), connect.get("from")
@@ -193,11 +193,11 @@ class _Reader:
                 yield variable
 
     def _variable(self, tag: Tag, behavior: _Behavior) -> form.Variable:
-        name = tag.get("name") or ""
+        name = _named(tag)
         kind = _KINDS[tag.name]
         dimensions: tuple[str, ...] = ()
         for group in tag.each("dimensions"):
-            dimensions = tuple(each.get("name") or "" for each in group.each("dim"))
+            dimensions = tuple(map(_named, group.each("dim")))
         equations = tuple(self._equations(tag, name, kind))
         if kind == "aux" and equations and all(each.expression is None and each.curve for each in equations):
             kind = "curve"
@@ -303,9 +303,18 @@ class _Reader:
 
 
 def _name(tag: Tag) -> str:
-    """Return the name that a tag holds, which may be in quotes."""
-    text = tag.text.strip()
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    """Return the name that a tag holds."""
+    return _without_quotes(tag.text.strip())
+
+
+def _named(tag: Tag) -> str:
+    """Return the name of a tag, empty if it has none."""
+    return _without_quotes(tag.get("name") or "")
+
+
+def _without_quotes(name: str) -> str:
+    """Return a name without quotes around it, which converters write as equations have them."""
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] == '"' else name
 
 
 def _equation(

@@ -27,10 +27,11 @@ _TOKEN = re.compile(
     (?P<blank>\s+)
     | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
     | "(?P<quoted>(?:[^"\\]|\\.)*)"
+    | (?P<call>(?:if[ _]then[ _]else|sample[ _]if[ _]true)(?=\s*\())
     | (?P<name>(?:[^\W\d]|[$.]|[^\x00-\x7f\s])(?:[\w$.]|[^\x00-\x7f\s]|\\n|(?<=\w)'(?=\w))*)
-    | (?P<sign><=|>=|<>|!=|==|\*\*|&&|\|\||[-+*/^()\[\],:;=<>~!&|])
+    | (?P<sign><=|>=|<>|!=|==|\*\*|//|&&|\|\||[-+*/^()\[\],:;=<>~!&|])
     """,
-    re.VERBOSE,
+    re.VERBOSE | re.IGNORECASE,
 )
 _SAME = {
     "==": "=",
@@ -77,6 +78,8 @@ def tokens_of(equation: str) -> Iterator[Token]:
             yield Token("quoted", word.replace('\\"', '"').replace("\\\\", "\\"))
         elif kind == "sign":
             yield Token("sign", _SAME.get(word, word))
+        elif kind == "call":  # a function of Vensim, see `converted`
+            yield Token("name", word)
         elif kind == "name":
             small = word.lower()
             yield Token("sign", small) if small in _WORDS else Token("name", word)
