@@ -14,11 +14,16 @@ import numpy as np
 
 from perdure.errors import MissingExtra, NotSnapshotable
 
-__all__ = ["made", "parts_of", "roots"]
+__all__ = ["is_frame", "made", "parts_of", "roots"]
 
 _KINDS = "biufcmMSU"  # element types that their bytes describe fully
 _ATOMS = (type(None), bool, int, float, str, bytes)
 _COPY_ON_WRITE = 3  # the first major version of pandas that always copies on write
+
+
+def is_frame(value: Any) -> bool:
+    """Return whether a value is a DataFrame, Series or Index."""
+    return _pandas_of(value) is not None
 
 
 def parts_of(value: Any, path: str) -> list[Any] | None:

@@ -116,17 +116,16 @@ def odd(**made: Callable[[], Any]) -> AgentEngine:
     [
         ("file", lambda: sys.__stdout__, "TextIOWrapper"),
         ("rule", lambda: lambda x: x, "'<lambda>"),
-        ("seen", lambda: {1, 2}, "use a dict or a list"),
+        ("seen", lambda: {object()}, "keep a list or a dict"),
         ("lock", threading.Lock, "lock"),
         ("deep", lambda: [{"a": (1, iter([]))}], "list_iterator"),
-        ("linked", lambda: linked(3000), "use a list"),
         ("by_rule", lambda: defaultdict(lambda: 0), "<lambda>"),
         ("text", lambda: "\ud800", "surrogate"),
         ("texts", lambda: ["a", "\ud800"], "surrogate"),
         ("records", lambda: np.zeros(2, dtype=[("a", "O")]), "no exact bytes"),
         ("matrix", lambda: np.ma.masked_array([1.0]), "MaskedArray"),
         ("turned", lambda: np.zeros((2, 3, 4)).transpose(1, 0, 2).copy(order="K"), "another order"),
-        ("group", lambda: Group([1]), "Group"),
+        ("group", lambda: Group([object()]), "the order of a set"),
     ],
 )
 def test_what_cannot_be_saved_is_told_by_agent_and_attribute(
@@ -184,7 +183,7 @@ def test_agents_with_slots_are_refused() -> None:
         engine.snapshot()
 
 
-class Group(set[int]):
+class Group(set[Any]):
     pass
 
 
@@ -236,6 +235,9 @@ def test_objects_of_classes_derived_from_built_in_types_come_back() -> None:
         word=lambda: Word("word"),
         place=lambda: Place(1.5, [3]),
         node=lambda: linked(3),
+        chain=lambda: linked(3000),
+        seen=lambda: {9, 1},
+        group=lambda: Group([9, 1]),
         made=lambda: defaultdict(partial(Basket, (), label="new")),
     )
     basket = engine.model.agents[0].basket
@@ -250,6 +252,8 @@ def test_objects_of_classes_derived_from_built_in_types_come_back() -> None:
     assert type(agent.word) is Word and agent.word == "word"
     assert type(agent.place) is Place and agent.place == (1.5, [3])
     assert agent.node == linked(3)
+    assert [*agent.seen] == [9, 1] == [*agent.group]
+    assert (agent.chain.next.next.value, agent.chain.value) == (2997, 2999)
     assert type(agent.made["x"]) is Basket and agent.made["x"].label == "new"
 
 

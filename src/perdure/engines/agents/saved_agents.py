@@ -4,6 +4,7 @@ A column of plain values is one list or array, so that thousands of agents are s
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from types import MethodType
 from typing import Any
@@ -11,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from perdure.engines.agents.agent import Agent
-from perdure.engines.agents.decoding import Decoder
-from perdure.engines.agents.encoding import Encoder, Unsaveable, check_text
-from perdure.engines.agents.graph import ATOMS, class_name
-from perdure.engines.agents.problems import Problems
+from perdure.engines.agents.columns import column_of, values_of
+from perdure.engines.agents.program_code import class_name
 from perdure.engines.derived_types import is_made_of, slots_of
+from perdure.engines.objects.paths import holds, located
+from perdure.engines.objects.rebuilding import Rebuilder
+from perdure.engines.objects.recording import Recorder
 from perdure.state.codec import State
 
-__all__ = ["MADE", "column_values", "note_construction", "put_back", "saved", "table_rows"]
+__all__ = ["MADE", "note_construction", "put_back", "saved", "table_rows"]
 
 MADE = "_made"
 """The attribute with the factory's name and the functions that construction made an agent's handlers."""
 
-_SAME = frozenset((str, bool, type(None)))
 _OWN = ("model", "properties", "eventHandlers", MADE)
 
 
@@ -39,7 +40,7 @@ def note_construction(agent: Agent, factory: str) -> None:
         vars(agent)[MADE] = factory, made
 
 
-def saved(agents: Sequence[Agent], first: int, encoder: Encoder, problems: Problems) -> list[State]:
+def saved(agents: Sequence[Agent], first: int, recorder: Recorder) -> list[State]:
     """Return tables of agents.
 
     Parameters
@@ -48,8 +49,8 @@ def saved(agents: Sequence[Agent], first: int, encoder: Encoder, problems: Probl
         The agents.
     first
         The reference to the first of them; the others follow.
-    problems
-        Gets what can't be saved, with the agent and the attribute.
+    recorder
+        Records what their attributes hold.
     """
     groups: dict[Any, list[int]] = {}
     for row, agent in enumerate(agents):
@@ -62,7 +63,7 @@ def saved(agents: Sequence[Agent], first: int, encoder: Encoder, problems: Probl
         else:
             rows.append(row)
     return [
-        _Table(kind, [agents[row] for row in rows], encoder, problems).data(
+        _Table(kind, [agents[row] for row in rows], recorder).data(
             names, properties, handlers, np.array(rows, dtype=np.int64) + first
         )
         for (kind, names, properties, handlers), rows in groups.items()
@@ -82,18 +83,17 @@ def _handlers(agent: Agent, table: Mapping[str, Mapping[str, Any]]) -> tuple[Any
 class _Table:
     """Agents of one class with attributes and handlers of the same names."""
 
-    def __init__(self, kind: type, agents: Sequence[Agent], encoder: Encoder, problems: Problems) -> None:
+    def __init__(self, kind: type, agents: Sequence[Agent], recorder: Recorder) -> None:
         self._kind = kind
         self._agents = agents
-        self._encoder = encoder
-        self._problems = problems
+        self._recorder = recorder
 
     def data(
         self, names: Sequence[str], properties: Sequence[str], handlers: Sequence[Any], rows: Any
     ) -> State:
         """Return the table; `rows` are references to its agents."""
         if not is_made_of(self._kind, object) or slots_of(self._kind):
-            self._note(0, "__slots__", "agents can't have slots or be of built-in types besides")
+            self._note("__slots__", "agents can't have slots or be of built-in types besides")
         dicts = [agent.__dict__ for agent in self._agents]
         columns: dict[str, State] = {}
         for name in names:
@@ -105,7 +105,7 @@ class _Table:
         for name in properties:
             specs = [*map(itemgetter(name), of_agents)]
             if set(map(len, specs)) != {2}:
-                self._note(0, name, "a property has a type and a value, and nothing else")
+                self._note(name, "a property has a type and a value, and nothing else")
             kinds[name] = self._column([*map(itemgetter("type"), specs)], name)
             values[name] = self._column([*map(itemgetter("value"), specs)], name)
         special = any(function is None for *_, function in handlers)
@@ -136,40 +136,37 @@ class _Table:
                 if made.get((state, name)) is handler:
                     found.append(["as constructed"])
                     continue
-                try:
-                    found.append(self._encoder.value(handler))
-                except Unsaveable as error:
-                    self._note(row, f"eventHandlers[{state!r}][{name!r}]", str(error))
+                place = self._place(f"eventHandlers[{state!r}][{name!r}]", [handler], agent)
+                found.append(self._recorder.root(place, handler))
         return found
 
     def _column(self, values: list[Any], name: str) -> State:
-        """Return the values of an attribute: one value, an array, a list, or values as data."""
-        kinds = set(map(type, values))
-        if kinds == {float}:
-            return ["floats", np.array(values)]
-        if kinds == {int}:
-            try:
-                return ["integers", np.array(values, dtype=np.int64)]
-            except OverflowError:
-                return ["plain", values]
-        data: list[State] = []
-        try:
-            if kinds <= ATOMS:
-                same = values.count(values[0]) == len(values) if kinds <= _SAME and len(kinds) == 1 else False
-                if str in kinds:
-                    check_text(values[:1] if same else values)
-                return ["same", values[0]] if same else ["plain", values]
-            if kinds == {list} and not any(values):
-                return ["empty"]
-            data.extend(map(self._encoder.value, values))
-        except Unsaveable as error:
-            self._note(len(data), name, str(error))
-        return ["data", data]
+        return column_of(values, self._place(name, values), self._recorder)
 
-    def _note(self, row: int, name: str, reason: str) -> None:
-        agent = self._agents[row]
-        what = f"the attribute {name!r} of the agent {agent.id} ({agent.agent_type})"
-        self._problems.note(what, reason, (self._kind, name))
+    def _place(self, name: str, values: Sequence[Any], agent: Agent | None = None) -> "_Attribute":
+        return _Attribute(self._kind, name, values, [agent] if agent else self._agents)
+
+    def _note(self, name: str, reason: str) -> None:
+        place = self._place(name, ())
+        self._recorder.problems.note(place(None, ""), reason, place)
+
+
+@dataclass(frozen=True)
+class _Attribute:
+    """An attribute of agents of one class, as a place for problems: one for all these agents."""
+
+    kind: type
+    name: str
+    values: Sequence[Any] = field(compare=False)
+    agents: Sequence[Agent] = field(compare=False)
+
+    def __call__(self, value: Any, path: str) -> str:
+        """Say in words which agent's attribute holds a value."""
+        found = (agent for agent, held in zip(self.agents, self.values, strict=False) if holds(held, value))
+        agent = next(found, self.agents[0])
+        return located(
+            path, self.name, f"the attribute {self.name!r} of the agent {agent.id} ({agent.agent_type})"
+        )
 
 
 # Putting back -----------------------------------------------------------------------------------------------
@@ -184,7 +181,7 @@ def table_rows(tables: Sequence[Any]) -> dict[int, tuple[Any, int]]:
     }
 
 
-def put_back(table: Any, agents: Sequence[Agent], model: Any, decoder: Decoder) -> None:
+def put_back(table: Any, agents: Sequence[Agent], model: Any, graph: Rebuilder) -> None:
     """Give agents the attributes that a table holds.
 
     Parameters
@@ -195,9 +192,9 @@ def put_back(table: Any, agents: Sequence[Agent], model: Any, decoder: Decoder) 
         Its agents, with the attributes that construction made, if that was needed.
     """
     size = len(agents)
-    columns = {name: column_values(column, size, decoder) for name, column in table["columns"].items()}
-    kinds = [(name, column_values(column, size, decoder)) for name, column in table["types"].items()]
-    values = {name: column_values(column, size, decoder) for name, column in table["values"].items()}
+    columns = {name: values_of(column, size, graph) for name, column in table["columns"].items()}
+    kinds = [(name, values_of(column, size, graph)) for name, column in table["types"].items()]
+    values = {name: values_of(column, size, graph) for name, column in table["values"].items()}
     others = iter(table["others"])
     for row, agent in enumerate(agents):
         own = vars(agent)
@@ -210,24 +207,9 @@ def put_back(table: Any, agents: Sequence[Agent], model: Any, decoder: Decoder) 
                 handler = MethodType(getattr(type(agent), method), agent)
             else:
                 data = next(special)
-                handler = former[state][name] if data == ["as constructed"] else decoder.value(data)
+                handler = former[state][name] if data == ["as constructed"] else graph.value(data)
             handlers.setdefault(state, {})[name] = handler
         parts = {"model": model, "properties": properties, "eventHandlers": handlers, MADE: made}
         restored = {name: parts[name] if name in parts else columns[name][row] for name in table["names"]}
         own.clear()
         own.update(restored)
-
-
-def column_values(column: Any, size: int, decoder: Decoder) -> Sequence[Any]:
-    """Return the values of a column, for each agent of its table."""
-    kind, *data = column
-    if kind == "same":
-        return [data[0]] * size
-    if kind == "empty":
-        return [[] for _ in range(size)]
-    if kind == "plain":
-        return list(data[0])
-    if kind == "data":
-        return decoder.items(data[0])
-    numbers: list[Any] = data[0].tolist()
-    return numbers

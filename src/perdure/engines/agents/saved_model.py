@@ -11,15 +11,20 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from perdure.engines.agents.agent import Agent
-from perdure.engines.agents.decoding import Decoder
-from perdure.engines.agents.encoding import Encoder, Unsaveable
-from perdure.engines.agents.graph import ClassName, class_name
-from perdure.engines.agents.problems import Problems
-from perdure.engines.agents.saved_agents import column_values, put_back, saved, table_rows
-from perdure.engines.agents.saved_events import events_of, saved_events
+from perdure.engines.agents.columns import row_of, values_of
+from perdure.engines.agents.events import Event
+from perdure.engines.agents.former_states import renewed
+from perdure.engines.agents.known_objects import KnownObjects
+from perdure.engines.agents.program_code import ClassName, class_name
+from perdure.engines.agents.saved_agents import put_back, saved, table_rows
+from perdure.engines.agents.saved_events import are_plain, blank_events, put_back_events, saved_events
 from perdure.engines.agents.shared_data import SharedData
 from perdure.engines.derived_types import slots_of
 from perdure.engines.numbers import finite
+from perdure.engines.objects.paths import located
+from perdure.engines.objects.problems import Problems
+from perdure.engines.objects.rebuilding import Rebuilder
+from perdure.engines.objects.recording import Recorder
 from perdure.engines.system_dynamics import Model as SystemDynamics
 from perdure.engines.system_dynamics import Module
 from perdure.engines.system_dynamics.expression import Expression
@@ -46,7 +51,7 @@ _WHOLES = {
     "scheduler": "the scheduler's attribute",
     "collector": "the data collector's attribute",
 }
-"""Parts of a state that are attributes by name, in the order in which they are read, and what they are."""
+"""Parts of a state that are attributes by name, and what they are."""
 
 _KEPT = (SystemDynamics, Module, Expression, FunctionType, BuiltinFunctionType, MethodType)
 """What construction makes and a run doesn't replace."""
@@ -76,7 +81,6 @@ class Constructed:
         self._replaced = dict(model.equations_replaced)
         self._agents = {agent.id: agent for agent in model.agents}
         self._shared = SharedData(self._classes().values())
-        self._problems = Problems()
         self._was_read = False
 
     def snapshot(self) -> State:
@@ -89,78 +93,80 @@ class Constructed:
         """
         model = self._model
         agents = list(model.agents)
-        references = {id(agent): number for number, agent in enumerate(agents)}
-
-        def reference(agent: Agent) -> int:
-            number = references.get(id(agent))
-            if number is None:  # it was deleted, but something still refers to it
-                number = references[id(agent)] = len(agents)
-                agents.append(agent)
-            return number
-
-        encoder = Encoder(model, reference, self._objects, self._classes())
-        problems = self._problems = Problems()
+        plain = are_plain(model.events)
+        known = KnownObjects(model, self._classes(), agents, model.events if plain else ())
+        recorder = Recorder(known, known.given(self._objects))
+        problems = recorder.problems
         self._shared.check(problems)
         if slots := slots_of(type(model)):
             problems.note(f"the model's attribute {slots[0]!r}", "a model can't have slots")
-        listed = len(agents)
-        tables: list[State] = [*saved(agents, 0, encoder, problems)]
-        attributes = self._encoded(_WHOLES["attributes"], self._attributes(kept=False), encoder)
-        parts = {name: getattr(model, name) for name in _PARTS}
-        models: dict[str, State] = {}
-        for name, each in self._models.items():
-            if name:
-                points: dict[str, State] = {
-                    key: [[*pair] for pair in pairs] for key, pairs in each.points.items()
-                }
-                models[name] = points
-        state: dict[str, State] = {
-            "listed": listed,
-            "attributes": attributes,
-            "parts": self._encoded(_WHOLES["parts"], parts, encoder),
-            "scheduler": self._encoded(_WHOLES["scheduler"], vars(model.scheduler), encoder),
-            "collector": None
-            if model.data_collector is None
-            else self._encoded(_WHOLES["collector"], vars(model.data_collector), encoder),
-            "events": self._events(encoder),
-            "equations": self._changed_equations(),
-            "models": models,
-            "elements": model.element_values(),
+        points: dict[str, Any] = {
+            name: {key: [[*pair] for pair in pairs] for key, pairs in each.points.items()}
+            for name, each in self._models.items()
+            if name
         }
-        done = listed
-        while done < len(agents):
+        state: dict[str, State] = {
+            "listed": len(agents),
+            "equations": self._changed_equations(problems),
+            "models": points,
+            "elements": model.element_values(),
+            "events": saved_events(model.events, recorder) if plain else None,
+        }
+        parts = {name: getattr(model, name) for name in _PARTS}
+        wholes: dict[str, Mapping[str, Any]] = {
+            "attributes": self._attributes(kept=False),
+            "parts": parts if plain else {**parts, "events": model.events},
+            "scheduler": vars(model.scheduler),
+            "collector": {} if model.data_collector is None else vars(model.data_collector),
+        }
+        for part, values in wholes.items():
+            state[part] = {
+                name: recorder.root(partial(_place, name, _WHOLES[part]), value)
+                for name, value in values.items()
+            }
+        tables: list[State] = []
+        done = 0
+        while done < len(agents):  # some that were deleted are only met on the way
             more = agents[done:]
-            tables += saved(more, done, encoder, problems)
+            tables += saved(more, done, recorder)
             done += len(more)
+            recorder.run()
+        recorder.run()
         state["agents"] = tables
+        state["nodes"] = recorder.nodes
         problems.check()
         if not self._was_read:
-            self._read(state, agents)
+            self._read(state, known, recorder)
             self._was_read = True
         return state
 
-    def _read(self, state: Any, agents: list[Agent]) -> None:
+    def _read(self, state: Any, known: KnownObjects, recorder: Recorder) -> None:
         """Decode the first state and discard it: what can't be read is reported before there is a run."""
-        decoder = Decoder(self._model, agents, self._classes())
+        graph = Rebuilder(state["nodes"], known, failed=lambda n, error: recorder.note(n, _unread(error)))
+        graph.make()
+        graph.fill()
+        graph.fill_hashed()
+        recorder.problems.check()
+
+        def read(what: str, value: Callable[..., object], *arguments: Any) -> None:
+            try:
+                value(*arguments)
+            except Exception as error:
+                recorder.problems.note(what, _unread(error))
+
         for table in state["agents"]:
-            first = agents[table["rows"][0]]
+            agents = f"agents of the class {table['class'][1]}"
             for name, column in chain(table["columns"].items(), table["values"].items()):
-                what = f"the attribute {name!r} of the agent {first.id} ({first.agent_type}) or another one"
-                self._try(what, partial(column_values, column, len(table["rows"]), decoder))
+                read(f"the attribute {name!r} of {agents}", values_of, column, len(table["rows"]), graph)
             for data in chain.from_iterable(table["others"]):
                 if data != ["as constructed"]:
-                    self._try(f"a handler of the agents {first.agent_type!r}", partial(decoder.value, data))
+                    read(f"a handler of {agents}", graph.value, data)
+        if state["events"] is not None:
+            read("an event that hasn't arrived", blank_events, state["events"], graph)
         for part, what in _WHOLES.items():
-            for name, data in (state[part] or {}).items():
-                self._try(f"{what} {name!r}", partial(decoder.value, data))
-        self._try("an event that hasn't arrived", partial(events_of, state["events"], decoder))
-        self._problems.check()
-
-    def _try(self, what: str, read: Callable[[], object]) -> None:
-        try:
-            read()
-        except Exception as error:
-            self._problems.note(what, f"it can't be read back: {type(error).__name__}: {error}")
+            for name, data in state[part].items():
+                read(f"{what} {name!r}", graph.value, data)
+        recorder.problems.check()
 
     def restore(self, state: Any) -> None:
         """Put a state back.
@@ -181,31 +187,33 @@ class Constructed:
 
     def _restore(self, state: Any) -> None:
         model, classes = self._model, self._classes()
+        state = renewed(state)
         tables = state["agents"]
+        agents: list[Agent] = []
+        events: list[Event] = []
+        graph = Rebuilder(state["nodes"], KnownObjects(model, classes, agents, events))
         rows = table_rows(tables)
-        agents: list[Agent] = [self._blank(*rows[number], classes) for number in range(len(rows))]
-        decoder = Decoder(model, agents, classes)
-        in_order = [table for table in tables if table["rows"][0] < state["listed"]]
-        # In the order in which they were encoded, so that what is shared is read where it first occurred.
-        later = [table for table in tables if table["rows"][0] >= state["listed"]]
-        for table in in_order:
-            put_back(table, [agents[n] for n in table["rows"].tolist()], model, decoder)
+        agents += [self._blank(*rows[number], graph) for number in range(len(rows))]
         former = self._attributes()
-        attributes = {
-            name: decoder.into(former.get(name), data) for name, data in state["attributes"].items()
-        }
-        parts = {name: decoder.value(data) for name, data in state["parts"].items()}
-        scheduler = {name: decoder.value(data) for name, data in state["scheduler"].items()}
-        collector = {name: decoder.value(data) for name, data in (state["collector"] or {}).items()}
-        events = events_of(state["events"], decoder)
-        for table in later:
-            put_back(table, [agents[n] for n in table["rows"].tolist()], model, decoder)
+        for name, data in state["attributes"].items():
+            graph.adopt(data, former.get(name))
+        if state["events"] is not None:
+            events += blank_events(state["events"], graph)
+        graph.make()
+        graph.fill()
+        for table in tables:
+            put_back(table, [agents[n] for n in table["rows"].tolist()], model, graph)
+        if events:
+            put_back_events(state["events"], events, graph)
+        graph.fill_hashed()
+        attributes, parts, scheduler, collector = (graph.named(state[part]) for part in _WHOLES)
         own = vars(model)
         for name in self._attributes(kept=False):
             del own[name]
         own.update(attributes)
         own.update(parts)
-        own["events"] = events
+        if events:
+            own["events"] = events
         own["agents"] = agents[: state["listed"]]
         _replace(vars(model.scheduler), scheduler)
         if model.data_collector is not None:
@@ -221,23 +229,19 @@ class Constructed:
             self._models[name].points = points
         model.put_element_values(state["elements"])
 
-    def _blank(self, table: Any, place: int, classes: Mapping[ClassName, type]) -> Agent:
+    def _blank(self, table: Any, place: int, graph: Rebuilder) -> Agent:
         """Return an agent without its attributes, or as its construction makes it where that is needed."""
         module, name = table["class"]
-        kind = classes.get((module, name))
-        number = Decoder(self._model, [], classes).value(_row(table["columns"]["id"], place))
+        number = row_of(table["columns"]["id"], place, graph)
         known = self._agents.get(number)
         if known is not None and class_name(type(known)) == (module, name):
             return known
         factory: Any = None if table["factories"] is None else table["factories"][place]
-        if factory is None and kind is None:
-            kind = Decoder(self._model, [], classes).value(["named", module, name])
-        if factory is None and kind is not None:
-            return object.__new__(kind)
+        if factory is None:
+            return object.__new__(graph.class_of(["named", module, name]))  # type: ignore[no-any-return]
         properties = {
-            name: {"type": _row(table["types"][name], place), "value": _row(column, place)}
+            name: {"type": row_of(table["types"][name], place, graph), "value": row_of(column, place, graph)}
             for name, column in table["values"].items()
-            if column[0] != "data"
         }
         return self._model.construct(factory, number, properties)
 
@@ -254,24 +258,12 @@ class Constructed:
         kinds |= {type(self._model.scheduler), type(self._model.data_collector)}
         return {class_name(kind): kind for each in kinds for kind in each.__mro__}
 
-    def _encoded(self, what: str, values: Mapping[str, Any], encoder: Encoder) -> State:
-        found: dict[str, State] = {}
-        for name, value in values.items():
-            try:
-                found[name] = encoder.value(value)
-            except Unsaveable as error:
-                self._problems.note(f"{what} {name!r}", str(error))
-        return found
-
-    def _events(self, encoder: Encoder) -> State:
-        try:
-            return saved_events(self._model.events, encoder)
-        except Unsaveable as error:
-            self._problems.note("an event that hasn't arrived", str(error))
-            return None
-
-    def _changed_equations(self) -> State:
+    def _changed_equations(self, problems: Problems) -> State:
         """Return the numbers that a run gave to elements, by model and name."""
+
+        def note(name: str, reason: str) -> None:
+            problems.note(f"the element {name!r}", reason)
+
         changed: dict[str, State] = {}
         for owner, model in self._models.items():
             former = self._equations[owner]
@@ -279,14 +271,14 @@ class Constructed:
             for name, element in model.elements.items():
                 now = _equations(element)
                 if name not in former:
-                    self._note(name, "it was made during the run; make it in `instantiate_model`")
+                    note(name, "it was made during the run; make it in `instantiate_model`")
                     continue
                 if any(new is not old for new, old in zip(now, former[name], strict=True)):
                     numbers: list[State] = []
                     for new, old in zip(now, former[name], strict=True):
                         number = None if new is old else finite(new)
                         if new is not old and number is None:
-                            self._note(name, "its equation was replaced during the run, not by a number")
+                            note(name, "its equation was replaced during the run, not by a number")
                         numbers.append(number)
                     found[name] = numbers
             if found:
@@ -294,22 +286,20 @@ class Constructed:
         replaced = self._model.equations_replaced
         for name, function in replaced.items():
             if self._replaced.get(name) is not function:
-                self._note(name, "a function was put in its place during the run")
+                note(name, "a function was put in its place during the run")
         return changed
-
-    def _note(self, name: str, reason: str) -> None:
-        self._problems.note(f"the element {name!r}", reason)
 
 
 def _equations(element: Any) -> tuple[Any, Any]:
     return element.equation, element.initial_value
 
 
-def _row(column: Any, place: int) -> Any:
-    kind, *data = column
-    if kind == "same":
-        return data[0]
-    return data[0][place].item() if kind in ("floats", "integers") else data[0][place]
+def _place(name: str, what: str, value: Any, path: str) -> str:
+    return located(path, name, f"{what} {name!r}")
+
+
+def _unread(error: Exception) -> str:
+    return f"it can't be read back: {type(error).__name__}: {error}"
 
 
 def _replace(attributes: dict[str, Any], new: Mapping[str, Any]) -> None:

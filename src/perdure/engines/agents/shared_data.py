@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from perdure.engines.agents.graph import ATOMS, is_authors
-from perdure.engines.agents.problems import Problems
+from perdure.engines.agents.program_code import is_authors
+from perdure.engines.objects.problems import Problems
 from perdure.syntax_trees import parsed
 
 __all__ = ["SharedData"]
 
+_PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _CONTAINERS = (list, dict, set, deque)
 _READ_ONCE = (random.Random, np.random.Generator, np.random.RandomState, Iterator)  # reading changes them
 _CHANGING = frozenset(
@@ -63,7 +64,7 @@ def _copied(kind: type) -> dict[str, Any]:
     return {
         name: value.copy() if isinstance(value, _CONTAINERS) else value
         for name, value in vars(kind).items()
-        if not name.startswith("__") and (type(value) in ATOMS or type(value) in _CONTAINERS)
+        if not name.startswith("__") and (type(value) in _PLAIN or type(value) in _CONTAINERS)
     }
 
 

@@ -1,7 +1,7 @@
 """The engine of Mesa's models: built anew and filled with all data that they had, so that they go on exactly.
 
 Mesa 3 is the library of agent-based models at https://mesa.readthedocs.io. A model's class isn't changed for
-this engine. Its state is the graph of its objects: `recording` takes it apart, `rebuilding` makes it again.
+this engine. Its state is the graph of its objects: `graph` takes it apart and makes it again.
 """
 
 import gc
@@ -13,10 +13,9 @@ from typing import Any, ClassVar
 
 from perdure.engines.json_data import copied
 from perdure.engines.mesa.function_caches import cached_functions, forget, remembered
+from perdure.engines.mesa.graph import rebuilt, recorded
 from perdure.engines.mesa.known_code import KnownCode, mesa_modules
 from perdure.engines.mesa.outputs import outputs_of
-from perdure.engines.mesa.rebuilding import rebuilt
-from perdure.engines.mesa.recording import recorded
 from perdure.engines.model_class import ModelClass, identity_of, load_package
 from perdure.engines.python_script.raised import definition
 from perdure.errors import Invalid, NotSnapshotable, Refused, suggest

@@ -11,9 +11,9 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["CachedFunction", "cached_functions", "entries_of", "forget", "keyword_mark", "remembered"]
+from perdure.engines.objects.code import CachedFunction
 
-CachedFunction: Any = type(functools.lru_cache(lambda: None))
+__all__ = ["cached_functions", "entries_of", "forget", "keyword_mark", "remembered"]
 
 
 def entries_of(function: Any) -> dict[Any, Any]:

@@ -24,7 +24,8 @@ _SMALLEST = 8  # slots of a set's first table, which is part of the object
 _REMOVED = -1  # the hash in the slot of a removed element
 _FREE, _WAS_REMOVED = -1, -2
 _PROBED = 0x5EED
-_FIXED = (bool, int, float, complex, str, bytes, Fraction, np.generic)
+_NUMBERS = (bool, int, float, complex, Fraction, np.number, np.bool_, np.datetime64)
+_TEXTS = (str, bytes)
 _NONE_IS_FIXED = sys.version_info >= (3, 12)
 
 
@@ -62,15 +63,23 @@ class _Header(ctypes.Structure):
     )
 
 
-def has_fixed_hash(element: Any) -> bool:
-    """Return whether an element has the same hash in each process that has the same hash seed."""
+def has_fixed_hash(element: Any, *, texts: bool) -> bool:
+    """Return whether an element has the same hash in each process.
+
+    Parameters
+    ----------
+    element
+        The element.
+    texts
+        Whether texts have the same hash there, as with the same ``PYTHONHASHSEED``.
+    """
     if element is None:
         return _NONE_IS_FIXED
     if isinstance(element, tuple | frozenset):
-        return all(map(has_fixed_hash, element))
-    if isinstance(element, Enum):
-        return type(element).__hash__ is Enum.__hash__ or isinstance(element, _FIXED)
-    return isinstance(element, _FIXED)
+        return all(has_fixed_hash(part, texts=texts) for part in element)
+    if isinstance(element, _TEXTS) or (isinstance(element, Enum) and type(element).__hash__ is Enum.__hash__):
+        return texts
+    return isinstance(element, _NUMBERS) and bool(element == element)  # not for NaN, hashed by its address
 
 
 def table_of(values: set[Any] | frozenset[Any]) -> Table | None:

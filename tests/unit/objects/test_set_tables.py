@@ -1,12 +1,18 @@
 """A set that is restored with its table can't be told from the former one, whatever happens to both."""
 
+import enum
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdure.engines.mesa.set_tables import Table, arrange, has_fixed_hash, table_of
+from perdure.engines.objects.set_tables import Table, arrange, has_fixed_hash, table_of
+
+
+class Color(enum.Enum):
+    RED = 1
+
 
 ELEMENTS = st.one_of(
     st.integers(0, 200), st.tuples(st.integers(0, 9), st.integers(0, 9)), st.text("ab", max_size=3)
@@ -63,5 +69,13 @@ def test_elements_that_do_not_fit_their_slots_are_refused() -> None:
 
 
 def test_addresses_are_no_fixed_hashes() -> None:
-    assert has_fixed_hash((1, "a", 2.5, frozenset({b"b"})))
-    assert not has_fixed_hash((1, object()))
+    assert has_fixed_hash((1, "a", 2.5, frozenset({b"b"})), texts=True)
+    assert not has_fixed_hash((1, object()), texts=True)
+    assert not has_fixed_hash(float("nan"), texts=True)
+
+
+def test_hashes_of_texts_are_fixed_by_the_hash_seed_only() -> None:
+    assert has_fixed_hash((1, 2.5, frozenset({3})), texts=False)
+    for element in ("a", b"b", (1, "a"), Color.RED):
+        assert not has_fixed_hash(element, texts=False)
+        assert has_fixed_hash(element, texts=True)

@@ -1,25 +1,13 @@
-"""The object graph of a model as data: what agents and models hold, with shared objects and circles.
-
-Plain values stay as they are. Everything else is a list that begins with a tag: `encoding` makes these lists,
-`decoding` reads them. A container or object is numbered where it first occurs, so that what was one object is
-one object again. Agents, elements and the model are referred to. An object of another class consists of its
-attributes; reading data calls no constructor, and makes only objects whose classes the program has imported.
-Nothing else can be saved: the caller says where it is.
-"""
+"""Program code: which classes and functions are the program's own, and which a saved state may name."""
 
 import os
 import sys
 import sysconfig
-from collections import Counter, OrderedDict
 from typing import Any
 
-__all__ = ["ATOMS", "DICTS", "FACTORIES", "ClassName", "class_name", "imported", "is_authors"]
+from perdure.engines.derived_types import DERIVED
 
-ATOMS = frozenset((type(None), bool, int, float, str, bytes))
-FACTORIES = {kind.__name__: kind for kind in (int, float, str, list, dict, bool)}
-"""Built-in types that make values in dicts."""
-
-DICTS: dict[str, type] = {"Counter": Counter, "OrderedDict": OrderedDict}
+__all__ = ["ClassName", "class_name", "imported", "is_authors"]
 
 _OWN = "perdure.engines.agents"
 _PACKAGES = tuple(f"{sysconfig.get_path(kind)}{os.sep}" for kind in ("purelib", "platlib"))
@@ -33,6 +21,10 @@ def class_name(kind: Any) -> ClassName:
     return kind.__module__ or "", kind.__qualname__
 
 
+_LIBRARY = {*map(class_name, (*DERIVED.values(), bool)), ("collections", "Counter"), ("random", "Random")}
+"""Classes of Python's library that a state may name: making their objects does nothing else."""
+
+
 def imported(name: ClassName) -> Any:
     """Return the class or function of that name in an imported module; None if it may not be used.
 
@@ -42,7 +34,7 @@ def imported(name: ClassName) -> Any:
     top = module.partition(".")[0]
     library = top in ("perdure", *sys.stdlib_module_names) and top != "__main__"
     own = module == _OWN or module.startswith(f"{_OWN}.")
-    if module not in sys.modules or (library and not own):
+    if module not in sys.modules or (library and not own and name not in _LIBRARY):
         return None
     installed = str(getattr(sys.modules[module], "__file__", None) or "").startswith(_PACKAGES)
     found: Any = sys.modules.get(module)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from perdure.engines.mesa.unsavable import Unsavable
+from perdure.engines.objects.problems import Unsavable
 
-__all__ = ["PLAIN_VALUES", "made_plain"]
+__all__ = ["PLAIN_MAKERS", "PLAIN_VALUES", "is_numpy_scalar"]
 
 _Take = Callable[[Any], list[Any]]
 _Make = Callable[..., Any]
@@ -70,12 +70,8 @@ PLAIN_VALUES: Mapping[type, tuple[str, _Take, _Make]] = {
 }
 """By type: the name in records, and functions to the parts of a value, which are plain, and back."""
 
-_MAKERS = {name: make for name, _, make in PLAIN_VALUES.values()}
-
-
-def made_plain(name: str, parts: list[Any]) -> Any:
-    """Return the value with these parts; raise `LookupError` if there is no such type."""
-    return _MAKERS[name](*parts)
+PLAIN_MAKERS: Mapping[str, _Make] = {name: make for name, _, make in PLAIN_VALUES.values()}
+"""By the name in records: what makes a value of its parts."""
 
 
 def is_numpy_scalar(value: Any) -> bool:

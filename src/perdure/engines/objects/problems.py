@@ -1,17 +1,39 @@
-"""Problems: all that keeps a model of agents from being saved, told at once."""
+"""Problems: what can't be saved of a graph of objects, all of it at once, each with its place."""
+
+from typing import Any
 
 from perdure.errors import NotSnapshotable
 
-__all__ = ["Problems"]
+__all__ = ["Problems", "Unsavable"]
 
 _SHOWN = 10
 
 
+class Unsavable(Exception):
+    """A value can't be saved; its place isn't known yet.
+
+    Parameters
+    ----------
+    value
+        The value.
+    reason
+        The reason, a clause.
+    """
+
+    def __init__(self, value: Any, reason: str) -> None:
+        super().__init__(reason)
+        self.value = value
+        self.reason = reason
+
+
 class Problems:
-    """What can't be saved: where it is, and why; each place once."""
+    """What can't be saved, and why."""
 
     def __init__(self) -> None:
         self._found: dict[object, tuple[str, str]] = {}
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._found
 
     def note(self, what: str, reason: str, place: object = None) -> None:
         """Note what can't be saved, unless something of the same place is noted.
