@@ -103,12 +103,12 @@ class Inside:
         version = None if document is None else document.version
         use = Use(OWNER, 1, instance.accessed, lasts(instance))
         self.store.submit(PutDocument(DIALECT, instance.id, instance.to_blob(), version, use)).result()
-        await self.instances._save(instance, self.instances._rows.use(instance))
+        await self.instances._copies.save(instance, self.instances._rows.use(instance))
 
     async def load(self, instance_id: str) -> Instance | None:
         """Bring an instance into memory if it isn't there, and return it; None if the adapter has none."""
         if self.in_memory(instance_id) is None:
-            await self.instances._load(self.mirror, instance_id)
+            await self.instances._copies.load(instance_id)
         return self.in_memory(instance_id)
 
     async def load_all(self) -> list[Instance]:
@@ -119,7 +119,7 @@ class Inside:
 
     async def forget(self, instance: Instance) -> None:
         """Drop an instance from memory."""
-        await self.instances._drop(instance.id)
+        await self.instances._copies.drop(instance.id)
 
     async def step(
         self, instance: Instance, settings: Any = None, key: Key | None = None, steps: int = 1
@@ -130,7 +130,7 @@ class Inside:
         request = StepRequest(settings=settings or {}, steps=steps)
         answer = await self.sessions.step(OWNER, instance.run, request, key)
         if not answer.replayed:
-            await self.instances._save(instance, self.instances._rows.use(instance))
+            await self.instances._copies.save(instance, self.instances._rows.use(instance))
         return [step.rows for step in answer.steps]
 
     async def log(self, instance: Instance) -> list[Any]:

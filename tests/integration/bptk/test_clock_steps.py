@@ -85,7 +85,7 @@ class Hands:
 
 async def swept(dialect: InstanceSessions) -> None:
     await dialect._instances._rows.look()
-    await dialect._instances.look_elsewhere()
+    await dialect._instances._copies.look_elsewhere()
     await dialect._instances.sweep()
 
 

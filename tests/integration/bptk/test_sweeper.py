@@ -36,7 +36,7 @@ async def swept(dialect: InstanceSessions, *, listing: bool = True) -> None:
     """Do what is done in the background."""
     if listing:
         await dialect._instances._rows.look()
-        await dialect._instances.look_elsewhere()
+        await dialect._instances._copies.look_elsewhere()
     await dialect._instances.sweep()
 
 
@@ -187,7 +187,7 @@ def test_what_an_adapter_lists_wrongly_keeps_nothing_from_being_expired(clock: C
             async def damaged(*, check: bool) -> Any:
                 raise CorruptBlob(reason="it is no list")
 
-            dialect._instances._mirror.survey = damaged
+            dialect._instances._copies._mirror.survey = damaged
             clock.now += HOURS
             with structlog.testing.capture_logs() as logs:
                 await swept(dialect)
@@ -380,7 +380,7 @@ def test_what_changes_while_a_list_is_made_is_counted_right(clock: Clock) -> Non
         shared: dict[str, Any] = {"externalize": True, "max_instances": 4}
         async with dialect_on(MemoryStore(), clock, adapter=adapter, **shared) as dialect:
             old, _ = await dialect.start(LOCAL, 2, LASTING)
-            survey = dialect._instances._mirror.survey
+            survey = dialect._instances._copies._mirror.survey
 
             async def slow(*, check: bool) -> Any:
                 listed = await survey(check=check)
@@ -388,7 +388,7 @@ def test_what_changes_while_a_list_is_made_is_counted_right(clock: Clock) -> Non
                 await dialect.start(LOCAL, 2, LASTING)
                 return listed
 
-            dialect._instances._mirror.survey = slow
+            dialect._instances._copies._mirror.survey = slow
             await swept(dialect)
             assert dialect._instances._rows.watch.elsewhere(LOCAL) == len(adapter.held) == 3
 

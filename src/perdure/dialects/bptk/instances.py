@@ -5,9 +5,8 @@ of an instance, which a commit checks: the transaction of a step records the use
 refused if another server has changed it. An instance is expired by compare-and-set on the stamp of its last
 use. Every operation is completed, even if the client disconnects.
 
-With a mirror, an instance is saved before the response is sent. If that fails, the instance is removed from
-the store, and the next request loads it from the adapter. If another server has changed it in the adapter
-meanwhile, it is loaded again, and the work on it is repeated.
+If another server has changed an instance in the adapter of external state meanwhile, it is loaded again, and
+the work on it is repeated.
 """
 
 import asyncio
@@ -23,6 +22,7 @@ from perdure.clock import SteadyClock
 from perdure.dialects.bptk.expiry import Expiry
 from perdure.dialects.bptk.external_state.mirror import Mirror
 from perdure.dialects.bptk.instance import DIALECT, Instance, keyed_instance_id, new_instance_id
+from perdure.dialects.bptk.mirrored_rows import MirroredRows
 from perdure.dialects.bptk.rows import InstanceRows
 from perdure.dialects.bptk.watch import Kept
 from perdure.drivers.locks import RunLocks
@@ -32,7 +32,6 @@ from perdure.drivers.uninterrupted import Uninterrupted
 from perdure.errors import (
     ExternalStateChanged,
     ExternalStateLocked,
-    ExternalStateRefused,
     ExternalStateUnavailable,
     InstanceNotFound,
     KeyReused,
@@ -93,27 +92,24 @@ class Instances:
     ) -> None:
         self._sessions = sessions
         self._limit = limit
-        self._mirror = mirror
-        self._externalize = externalize and mirror is not None
         self._keep_runs = keep_runs
         self._clock = clock
         self._rows = InstanceRows(sessions.store, clock, limit=limit, mirrored=mirror is not None)
+        self._copies = MirroredRows(self._rows, mirror, externalize=externalize)
         self._locks = RunLocks()
         self._uninterrupted = Uninterrupted()
-        self._listed = False  # whether the adapter has returned a list
-        self._expiry = Expiry(self.sweep, self._rows.look, self.look_elsewhere)
+        self._expiry = Expiry(self.sweep, self._rows.look, self._copies.look_elsewhere)
         metrics.bptk_instances.set_function(lambda: len(self._rows.watch))
 
     async def open(self) -> None:
         """Read which instances exist, and start the background task for timeouts."""
-        if self._mirror is not None:
-            try:
-                await self._mirror.open()
-                await self.load_all(reread=False)
-            except ExternalStateLocked:
-                raise
-            except ExternalStateUnavailable as error:  # each is loaded on request
-                log.warning("external_state_not_listed", reason=str(error))
+        try:
+            await self._copies.open()
+            await self.load_all(reread=False)
+        except ExternalStateLocked:
+            raise
+        except ExternalStateUnavailable as error:  # each is loaded on request
+            log.warning("external_state_not_listed", reason=str(error))
         await self._rows.adopt()
         await self._rows.look()
         self._expiry.start()
@@ -122,8 +118,8 @@ class Instances:
         """Stop the background task, and wait for pending work; also closes the mirror."""
         await self._expiry.aclose()
         await self._uninterrupted.wait()
-        if self._mirror is not None:
-            await self._mirror.aclose()
+        if self._copies.mirrored:
+            await self._copies.aclose()
             return
 
         async def write(instance_id: str) -> None:
@@ -177,7 +173,7 @@ class Instances:
                 answer, failure, use = await self._taken(kept, take)
                 if use is not None:
                     self._rows.watch.used(instance_id, use)
-                    await self._save(kept.instance, use)
+                    await self._copies.save(kept.instance, use)
                 elif (now := await self._find(owner, instance_id)).version != kept.version:
                     kept = now
                     continue
@@ -205,17 +201,14 @@ class Instances:
     @asynccontextmanager
     async def held(self, *ids: str) -> AsyncIterator[None]:
         """Hold the locks of instances, also against other servers if the adapter supports that."""
-        if self._mirror is None and len(ids) == 1:  # the fast path of steps
+        if not self._copies.mirrored and len(ids) == 1:  # the fast path of steps
             async with self._locks.hold(ids[0]):
                 yield
             return
         async with AsyncExitStack() as stack:
             for instance_id in sorted(ids):
                 await stack.enter_async_context(self._locks.hold(instance_id))
-                if self._mirror is not None:
-                    await stack.enter_async_context(self._mirror.lock(instance_id))
-                    if self._externalize:
-                        stack.push_async_callback(self._drop, instance_id)
+                await self._copies.hold(instance_id, stack)
             yield
 
     # Starting and ending ------------------------------------------------------------------------------------
@@ -286,13 +279,13 @@ class Instances:
             with suppress(VersionConflict):  # another server has changed it
                 use = await self._rows.put(changed, kept.version)
                 self._rows.watch.used(instance_id, use)
-                await self._save(changed, use, kept.instance)
+                await self._copies.save(changed, use, kept.instance)
                 return kept.instance
         raise InstanceNotFound
 
     async def keep_alive(self, instance: Instance) -> None:
         """Restart an instance's timeout, durably."""
-        await self._note(instance.id)
+        await self._copies.note(instance.id)
 
     async def end_run(self, instance: Instance, outcome: Outcome, reason: str) -> None:
         """End the run of an instance's session, if it has one."""
@@ -305,35 +298,16 @@ class Instances:
 
     # All of them --------------------------------------------------------------------------------------------
 
-    async def look_elsewhere(self, *, check: bool = False) -> None:
-        """Read the adapter's list of instances; a failure is logged unless `check`.
-
-        A server that is the only user of the adapter's storage needs only one list.
-        """
-        mirror = self._mirror
-        if mirror is None or (self._listed and not self._externalize):
-            return
-
-        async def uses() -> Mapping[str, Use]:
-            return {it.id: self._rows.use(it) for it in await mirror.survey(check=check)}
-
-        try:
-            self._listed = bool(await self._rows.watch.learn(uses, here=False))
-        except PerdureError as error:
-            if check:
-                raise
-            log.warning("external_state_not_listed", reason=str(error))
-
     async def save_all(self, instances: Iterable[Instance]) -> None:
         """Write existing instances through to the adapter, concurrently."""
 
-        async def save(mirror: Mirror, ids: list[str]) -> None:
+        async def save(ids: list[str]) -> None:
             async with self.held(*ids):
                 found = [await self.get(instance_id) for instance_id in ids]
-                await mirror.save_all([instance for instance in found if instance is not None])
+                await self._copies.save_all([instance for instance in found if instance is not None])
 
-        if self._mirror is not None:
-            await self._uninterrupted.do(save(self._mirror, [instance.id for instance in instances]))
+        if self._copies.mirrored:
+            await self._uninterrupted.do(save([instance.id for instance in instances]))
 
     async def load_all(self, *, reread: bool = True) -> None:
         """Load all instances of the adapter; those in the store are up to date already.
@@ -347,23 +321,15 @@ class Instances:
             Whether a request may have changed an instance since it was listed.
         """
 
-        async def load(mirror: Mirror) -> None:
-            listed = await mirror.listed()
-            self._listed = bool(listed)
-            for instance_id, held in listed.items():
+        async def load() -> None:
+            for instance_id, held in (await self._copies.listed()).items():
                 async with self.held(instance_id):
-                    if await self._rows.read(instance_id) is None:
-                        try:
-                            await self._load(mirror, instance_id, None if reread else held)
-                        except ExternalStateRefused as error:
-                            log.warning("external_state_refused", instance=instance_id, reason=str(error))
-                        except ExternalStateUnavailable as error:  # it is loaded on request
-                            log.warning("external_state_not_loaded", instance=instance_id, reason=str(error))
+                    await self._copies.load_listed(instance_id, None if reread else held)
 
-        if self._externalize:
-            await self.look_elsewhere(check=True)
-        elif self._mirror is not None:
-            await self._uninterrupted.do(load(self._mirror))
+        if self._copies.externalized:
+            await self._copies.look_elsewhere(check=True)
+        elif self._copies.mirrored:
+            await self._uninterrupted.do(load())
 
     # The work, under the lock -------------------------------------------------------------------------------
 
@@ -371,8 +337,8 @@ class Instances:
         """Return an instance from the store or the adapter; raise `InstanceNotFound` if it has expired."""
         while True:
             kept = await self._rows.read(instance_id)
-            if kept is None and self._mirror is not None:
-                await self._load(self._mirror, instance_id)
+            if kept is None and self._copies.mirrored:
+                await self._copies.load(instance_id)
                 kept = await self._rows.read(instance_id)
             if kept is None:
                 if self._rows.damaged(instance_id) is None:
@@ -416,7 +382,7 @@ class Instances:
         """Restart the timeout after the work, and store that from time to time, also in the adapter."""
         if self._rows.watch.renew(instance_id, began):
             try:
-                await self._note(instance_id)
+                await self._copies.note(instance_id)
             except PerdureError as error:  # the work is saved; only its time isn't
                 log.warning("instance_not_touched", instance=instance_id, reason=str(error))
 
@@ -440,10 +406,10 @@ class Instances:
         await self._rows.add(new)
         for number, instance in enumerate(new):
             try:
-                await self._save(instance, self._rows.use(instance))
+                await self._copies.save(instance, self._rows.use(instance))
             except PerdureError:
                 for other in new[number:]:
-                    await self._drop(other.id)
+                    await self._copies.drop(other.id)
                     self._rows.watch.forget(other.id)
                 for other in new[:number] if key is None else ():
                     with suppress(PerdureError):
@@ -457,14 +423,8 @@ class Instances:
         """
         change = Change(state=RunStatus.STOPPED, outcome=outcome, reason=reason)
         expires = outcome == Outcome.EXPIRED
-        if self._mirror is not None and expires:
-            try:
-                await self._mirror.expire(instance_id)
-            except ExternalStateChanged:
-                await self._drop(instance_id)
-                return False
-        elif self._mirror is not None:
-            await self._mirror.delete(instance_id)
+        if not await self._copies.delete_copy(instance_id, expired=expires):
+            return False
         while (kept := await self._rows.read(instance_id)) is not None:
             if expires and not self._rows.timed_out(instance_id):
                 return False
@@ -477,55 +437,6 @@ class Instances:
                 return False
         self._rows.watch.forget(instance_id)
         return True
-
-    # The mirror ---------------------------------------------------------------------------------------------
-
-    async def _save(self, instance: Instance, use: Use, former: Instance | None = None) -> None:
-        """Write an instance with its use through to the adapter; if that fails, remove it from the store.
-
-        Parameters
-        ----------
-        former
-            The instance before it got another run; that run is removed too.
-        """
-        if self._mirror is not None:
-            try:
-                await self._mirror.save(replace(instance, accessed=use.accessed))
-            except (ExternalStateLocked, ExternalStateUnavailable):
-                await self._drop(instance.id)
-                if former is not None:
-                    await self._mirror.forget(former)
-                raise
-
-    async def _note(self, instance_id: str) -> None:
-        """Store that an instance was used now, also in the adapter.
-
-        If the adapter fails, the store differs from it only in the time, so that the instance stays. A later
-        use is stored again after a tenth of the timeout.
-        """
-        instance, use = await self._rows.note(instance_id)
-        if self._mirror is not None:
-            try:
-                await self._mirror.save(replace(instance, accessed=use.accessed))
-            except ExternalStateChanged:
-                await self._drop(instance_id)
-                raise
-            except (ExternalStateLocked, ExternalStateUnavailable):
-                if (seen := self._rows.watch.get(instance_id)) is not None:
-                    seen.unwritten = True
-                raise
-
-    async def _load(self, mirror: Mirror, instance_id: str, held: object = None) -> None:
-        """Load an instance from the adapter into the store, unless the store has it."""
-        if (loaded := await mirror.load(instance_id, held)) is not None:
-            instance, noted = loaded
-            await self._rows.put(instance, None, noted)
-
-    async def _drop(self, instance_id: str) -> None:
-        """Remove an instance from the store that the adapter holds."""
-        if (kept := await self._rows.read(instance_id)) is not None and self._mirror is not None:
-            await self._mirror.forget(kept.instance)
-            await self._rows.drop(instance_id)
 
 
 async def _nothing(instance: Instance) -> None:
