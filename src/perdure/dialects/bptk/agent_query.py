@@ -8,6 +8,7 @@ from perdure.engines.agents.outputs import AgentOutput, asked
 from perdure.errors import Invalid
 from perdure.scenarios import Scenario
 from perdure.scenarios.agent_model import AgentModel
+from perdure.scenarios.catalogue import Names, names_of
 
 __all__ = ["AgentQuery", "has_agents", "series_of"]
 
@@ -35,6 +36,24 @@ class AgentQuery:
     properties: Sequence[str] = ()
     types: Sequence[str] = ()
     individual: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        agents: Names,
+        states: Names,
+        properties: Names,
+        types: Names,
+        individual: Mapping[str, Names] | None = None,
+    ) -> "AgentQuery":
+        """Return the query of names as a program gives them: as lists, or as texts with commas."""
+        return cls(
+            names_of(agents),
+            names_of(states),
+            names_of(properties),
+            names_of(types),
+            {kind: names_of(names) for kind, names in (individual or {}).items()},
+        )
 
     @property
     def problem(self) -> str | None:

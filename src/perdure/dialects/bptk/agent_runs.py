@@ -5,21 +5,24 @@ A scenario is run once; its results stay until the scenario is reset.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
 from perdure.engines.agents import Model
+from perdure.engines.system_dynamics.plots import frame_of
 from perdure.errors import Invalid
 from perdure.scenarios import Scenario
 from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.bulk import results_tree
+from perdure.scenarios.catalogue import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AgentRuns", "agents_frame", "results_of"]
+__all__ = ["AgentRuns", "agents_frame", "columns_of", "run_with_agents"]
 
 RUN_SPECS = ("starttime", "stoptime", "dt")
 
@@ -82,7 +85,44 @@ def _constructed(scenario: Scenario) -> Model:
     return made
 
 
-def results_of(
+def run_with_agents(
+    runs: AgentRuns,
+    scenarios: Sequence[Scenario],
+    equations: Sequence[str],
+    query: AgentQuery,
+    series_names: Mapping[str, str],
+    return_format: str | None,
+    progress_bar: bool,
+) -> Any:
+    """Return the results of scenarios, of which some have agents, as `Catalogue.run_scenarios` does.
+
+    Models of agents answer the query, others the equations.
+
+    Returns
+    -------
+    DataFrame, dict, str or None
+        None if there are no results.
+
+    Raises
+    ------
+    MissingExtra
+        If the format is ``"df"`` and pandas isn't installed.
+    """
+    others = [one for one in scenarios if not has_agents(one)]
+    check_outputs(equations, others or scenarios)
+    if query.problem is not None and len(others) < len(scenarios):
+        log.error("no_data", reason=query.problem)
+        scenarios = others
+    if return_format is None:
+        return_format = "df" if find_spec("pandas") else "dict"
+    if return_format != "df":
+        return _results_of(runs, scenarios, equations, query, return_format, progress_bar)
+    frame_of({})  # says what is missing
+    frame = agents_frame(runs, scenarios, equations, query, progress_bar=progress_bar)
+    return frame if frame is None else frame.rename(columns=series_names)
+
+
+def _results_of(
     runs: AgentRuns,
     scenarios: Sequence[Scenario],
     equations: Sequence[str],

@@ -3,18 +3,17 @@
 An unknown name is an error with a suggestion, where BPTK-Py logs a line.
 """
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from rich.progress import track
 
-from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
-from perdure.dialects.bptk.agent_runs import AgentRuns, agents_frame, columns_of, results_of
+from perdure.dialects.bptk.agent_query import AgentQuery, has_agents
+from perdure.dialects.bptk.agent_runs import AgentRuns, agents_frame, run_with_agents
 from perdure.dialects.bptk.exporting import Export
+from perdure.dialects.bptk.listing import is_of_type, print_equations, print_scenarios, scenario_names
 from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
 from perdure.dialects.bptk.simulation_scenario import (
@@ -22,7 +21,7 @@ from perdure.dialects.bptk.simulation_scenario import (
     SimulationScenarios,
     system_dynamics_of,
 )
-from perdure.dialects.bptk.training import Training
+from perdure.dialects.bptk.training import train
 from perdure.engines.agents import Model as AgentsModel
 from perdure.engines.system_dynamics import Model
 from perdure.engines.system_dynamics.model import BACKENDS
@@ -31,9 +30,8 @@ from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import Invalid, NotFound
 from perdure.observability import configure_logging
 from perdure.scenarios import Catalogue, Scenario
-from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.bulk import Results
-from perdure.scenarios.catalogue import Manager, Names, check_outputs, names_of
+from perdure.scenarios.catalogue import Names, check_outputs, names_of
 from perdure.scenarios.files import GivenModel
 
 if TYPE_CHECKING:
@@ -44,7 +42,6 @@ __all__ = ["Bptk"]
 
 SCENARIO_STORAGE = "scenarios/"
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR")
-MANAGER_TYPES = ("", "sd", "abm")
 
 log = structlog.get_logger(__name__)
 
@@ -181,11 +178,17 @@ class Bptk:
             If the format is ``"df"`` and pandas isn't installed.
         """
         _check_backend(backend)
-        query = _query(agents, agent_states, agent_properties, agent_property_types)
+        query = AgentQuery.of(agents, agent_states, agent_properties, agent_property_types)
         chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
         if query.agents or any(map(has_agents, chosen)):
-            found: Results = self._run_agents(
-                chosen, names_of(equations), query, series_names or {}, progress_bar, return_format
+            found: Results = run_with_agents(
+                self._agent_runs,
+                chosen,
+                names_of(equations),
+                query,
+                series_names or {},
+                return_format,
+                progress_bar,
             )
             return found
         return self.catalogue.run_scenarios(
@@ -196,29 +199,6 @@ class Bptk:
             progress_bar=progress_bar,
             return_format=return_format,
         )
-
-    def _run_agents(
-        self,
-        chosen: Sequence[Scenario],
-        equations: Sequence[str],
-        query: AgentQuery,
-        series_names: Mapping[str, str],
-        progress_bar: bool,
-        return_format: str | None,
-    ) -> Any:
-        """Run scenarios of which some have agents."""
-        others = [one for one in chosen if not has_agents(one)]
-        check_outputs(equations, others or chosen)
-        if query.problem is not None and len(others) < len(chosen):
-            log.error("no_data", reason=query.problem)
-            chosen = others
-        if return_format is None:
-            return_format = "df" if importlib.util.find_spec("pandas") else "dict"
-        if return_format != "df":
-            return results_of(self._agent_runs, chosen, equations, query, return_format, progress_bar)
-        frame_of({})  # says what is missing
-        frame = agents_frame(self._agent_runs, chosen, equations, query, progress_bar=progress_bar)
-        return frame if frame is None else frame.rename(columns=series_names)
 
     def export_scenarios(
         self,
@@ -329,7 +309,7 @@ class Bptk:
         MissingExtra
             If pandas isn't installed, or matplotlib if something is drawn.
         """
-        query = _query(agents, agent_states, agent_properties, agent_property_types)
+        query = AgentQuery.of(agents, agent_states, agent_properties, agent_property_types)
         if episodes < 1:
             raise Invalid(f"The number of episodes must be at least 1, not {episodes}.")
         options = PlotOptions(
@@ -343,22 +323,9 @@ class Bptk:
         chosen = self.catalogue.select(names_of(scenario_managers), names_of(scenarios))
         check_outputs(outputs, chosen)
         frame_of({})  # says what is missing before anything is computed
-        trainings = [Training(one) for one in chosen if not has_agents(one)]
-        columns: dict[str, dict[float, float]] = {}
-        for scenario in filter(has_agents, chosen):
-            if query.problem is not None:
-                raise Invalid(query.problem)
-            prefix = "" if len(chosen) == 1 else f"{scenario.manager}_{scenario.name}_"
-            for number, statistics in enumerate(self._agent_runs.episodes(scenario, episodes)):
-                for name, series in columns_of(series_of(statistics, query, gaps=True)).items():
-                    columns.setdefault(prefix + name, {})[number] = [*series.values()][-1]
-        for number in track(range(episodes), "Training", disable=not progress_bar):
-            for training in trainings:
-                prefix = "" if len(chosen) == 1 else f"{training.scenario.manager}_{training.scenario.name}_"
-                for name, value in training.episode(number, outputs).items():
-                    columns.setdefault(prefix + name, {})[number] = value
-        for training in trainings:
-            self.catalogue.replace_scenario(training.trained())
+        columns, trained = train(chosen, self._agent_runs, episodes, outputs, query, progress_bar)
+        for scenario in trained:
+            self.catalogue.replace_scenario(scenario)
         return options.plot(frame_of(columns), self._style)
 
     # Plotting -----------------------------------------------------------------------------------------------
@@ -412,7 +379,7 @@ class Bptk:
             If pandas isn't installed, or matplotlib if something is drawn.
         """
         _check_backend(backend)
-        query = _query(agents, agent_states, agent_properties, agent_property_types)
+        query = AgentQuery.of(agents, agent_states, agent_properties, agent_property_types)
         options = PlotOptions(
             kind=kind,
             alpha=alpha,
@@ -541,7 +508,7 @@ class Bptk:
         found = [
             one
             for one in self._catalogue.select(names_of(scenario_managers), names_of(scenarios))
-            if _has_type(self._catalogue.manager(one.manager), scenario_manager_type)
+            if is_of_type(self._catalogue.manager(one.manager), scenario_manager_type)
         ]
         several = len({scenario.manager for scenario in found}) > 1
         return {(f"{one.manager}_{one.name}" if several else one.name): self._handed(one) for one in found}
@@ -552,29 +519,16 @@ class Bptk:
         """Return the names of scenarios, as a list or, with the format ``dict``, by manager."""
         if format not in ("list", "dict"):
             raise Invalid(f"A format is 'list' or 'dict', not {format!r}.")
-        managers = names_of(scenario_managers) or list(self.catalogue.managers)
-        named = {name: list(self.catalogue.manager(name).scenarios) for name in managers}
+        named = scenario_names(self.catalogue, names_of(scenario_managers))
         return named if format == "dict" else [name for names in named.values() for name in names]
 
     def list_scenarios(self, scenario_managers: Names = (), scenario_manager_type: str = "") -> None:
         """Print the scenarios of each manager of a type; of all types by default."""
-        named = self.get_scenario_names(scenario_managers, format="dict")
-        assert isinstance(named, dict)
-        for manager, names in named.items():
-            if not _has_type(self.catalogue.manager(manager), scenario_manager_type):
-                continue
-            print("\n".join([f"*** {manager} ***", *(f"\t{name}" for name in names)]))
-        for manager, reason in self.catalogue.unusable.items():
-            if not names_of(scenario_managers):
-                print(f"*** {manager} can't be served: {reason} ***")
+        print_scenarios(self.catalogue, names_of(scenario_managers), scenario_manager_type)
 
     def list_equations(self, scenario_managers: Names = (), scenarios: Names = ()) -> None:
         """Print the elements of each scenario, by kind."""
-        for scenario in self.catalogue.select(names_of(scenario_managers), names_of(scenarios)):
-            print(f"{scenario.manager}, {scenario.name}:")
-            for kind in ("stock", "flow", "biflow", "converter", "constant", "output", "input"):
-                for name in sorted(scenario.model.elements.get(kind, ())):
-                    print(f"\t{kind}:\t{name}")
+        print_equations(self.catalogue.select(names_of(scenario_managers), names_of(scenarios)))
 
     # A session ----------------------------------------------------------------------------------------------
 
@@ -619,7 +573,7 @@ class Bptk:
         """
         _check_backend(backend)
         self._handed_out.register(self._catalogue)
-        query = _query(
+        query = AgentQuery.of(
             agents, agent_states, agent_properties, agent_property_types, individual_agent_properties
         )
         outputs = [*names_of(equations), *query.outputs()]
@@ -685,27 +639,3 @@ class Bptk:
 def _check_backend(backend: str | None) -> None:
     if backend not in BACKENDS:
         raise Invalid(f"backend must be 'python' or 'rust', got {backend!r:.80}")
-
-
-def _has_type(manager: Manager, scenario_manager_type: str) -> bool:
-    """Return whether a manager is of a type: ``sd``, ``abm``, or nothing for any."""
-    if scenario_manager_type not in MANAGER_TYPES:
-        raise Invalid(f"A type of managers is 'sd', 'abm' or '', not {scenario_manager_type!r}.")
-    of_agents = isinstance(manager.model, AgentModel)
-    return scenario_manager_type in ("", "abm" if of_agents else "sd")
-
-
-def _query(
-    agents: Names,
-    states: Names,
-    properties: Names,
-    types: Names,
-    individual: Mapping[str, Names] | None = None,
-) -> AgentQuery:
-    return AgentQuery(
-        names_of(agents),
-        names_of(states),
-        names_of(properties),
-        names_of(types),
-        {kind: names_of(names) for kind, names in (individual or {}).items()},
-    )

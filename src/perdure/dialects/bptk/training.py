@@ -3,14 +3,60 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rich.progress import track
+
+from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
+from perdure.dialects.bptk.agent_runs import AgentRuns, columns_of
 from perdure.dialects.bptk.simulation_scenario import system_dynamics_of
+from perdure.errors import Invalid
 from perdure.scenarios import Scenario
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
-__all__ = ["Training"]
+__all__ = ["train"]
 
 
-class Training:
+def train(
+    scenarios: Sequence[Scenario],
+    agent_runs: AgentRuns,
+    episodes: int,
+    equations: Sequence[str],
+    query: AgentQuery,
+    progress_bar: bool,
+) -> tuple[dict[str, dict[float, float]], list[Scenario]]:
+    """Run scenarios in episodes.
+
+    Returns
+    -------
+    tuple
+        Column → episode → last value, and the scenarios of system dynamics with their trained models.
+
+    Raises
+    ------
+    Invalid
+        If a scenario has agents, and the query can't be answered.
+    """
+    trainings = [_Training(one) for one in scenarios if not has_agents(one)]
+    columns: dict[str, dict[float, float]] = {}
+    for scenario in filter(has_agents, scenarios):
+        if query.problem is not None:
+            raise Invalid(query.problem)
+        prefix = _prefix(scenario, scenarios)
+        for number, statistics in enumerate(agent_runs.episodes(scenario, episodes)):
+            for name, series in columns_of(series_of(statistics, query, gaps=True)).items():
+                columns.setdefault(prefix + name, {})[number] = [*series.values()][-1]
+    for number in track(range(episodes), "Training", disable=not progress_bar):
+        for training in trainings:
+            prefix = _prefix(training.scenario, scenarios)
+            for name, value in training.episode(number, equations).items():
+                columns.setdefault(prefix + name, {})[number] = value
+    return columns, [training.trained() for training in trainings]
+
+
+def _prefix(scenario: Scenario, scenarios: Sequence[Scenario]) -> str:
+    return "" if len(scenarios) == 1 else f"{scenario.manager}_{scenario.name}_"
+
+
+class _Training:
     """A scenario in training: a copy of its model for all episodes.
 
     Parameters
