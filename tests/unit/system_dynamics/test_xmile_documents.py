@@ -11,7 +11,7 @@ from perdure.cli import app
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics.checking import check_file
 from perdure.engines.system_dynamics.sources.xmile.tags import parse
-from perdure.errors import CircularDefinition, InvalidModelFile, MissingEquation, UnservableModel
+from perdure.errors import InvalidModelFile, MissingEquation, UnservableModel
 
 DIMENSIONS = """<dimensions><dim name="R"><elem name="n"/><elem name="s"/></dim><dim name="K" size="2"/>
 <dim name="S"><elem name="s"/></dim></dimensions>"""
@@ -282,9 +282,18 @@ def test_a_missing_equation_is_an_error_of_the_runs_that_need_it(tmp_path: Path)
     assert simulate(model, {"outputs": ["w"], "constants": {"u": 2.0}})[1]["w"] == [3.0] * 5
 
 
-def test_a_circle_names_its_variables(tmp_path: Path) -> None:
-    with pytest.raises(CircularDefinition, match="u → v → u"):
-        columns_of(model_of(tmp_path, aux("u", "v") + aux("v", "u")), ["u"])
+def test_circles_are_listed_with_all_else_and_their_lines(tmp_path: Path) -> None:
+    variables = (
+        f"{aux('u', 'v')}\n{aux('v', 'w + FLAW(1)')}\n{aux('w', 'u')}\n{aux('a', 'SMTH1(b, 2)')}\n{aux('b', 'a')}\n"
+        f"{aux('c', 'd')}\n{aux('d', 'DELAY(c, 2, 0) + e')}\n{aux('e', 'c')}\n{aux('fine', 'PREVIOUS(fine, 1)')}"
+    )
+    with pytest.raises(UnservableModel) as refused:
+        model_of(tmp_path, variables)
+    assert refused.value.values["found"] == [
+        [9, "v", "there is no function 'FLAW'."],
+        [11, "a", "it is defined in a circle: a → b → a"],
+        [13, "c", "it is defined in a circle: c → d → e → c"],
+    ]
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ class Model(ModelElements):
         from perdure.engines.system_dynamics.sources.loading import load_into
 
         model = cls()
-        form, times = load_into(model, path, read, naming)
+        form, times = load_into(model, path, read, naming, program=model.program)
         model.name = form.name
         model.run_specs(times.start, times.stop, times.dt)
         model.method, model.time_units = times.method, times.units

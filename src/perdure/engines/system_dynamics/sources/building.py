@@ -4,6 +4,7 @@ Each cell of a variable becomes an element of its own. All that can't be served 
 made only if there is nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from perdure.engines.system_dynamics.elements import Element, Stock
@@ -39,7 +40,7 @@ def build(
     functions: Functions,
     problems: Problems,
     naming: Naming = as_written,
-) -> Times:
+) -> tuple[Times, Mapping[str, int]]:
     """Add what a form says to an empty model.
 
     Parameters
@@ -57,8 +58,8 @@ def build(
 
     Returns
     -------
-    Times
-        The run specs that the file says.
+    tuple
+        The run specs that the file says, and the lines of the elements.
 
     Raises
     ------
@@ -89,11 +90,12 @@ class _Building:
         self.budget = Budget(MAX_OPERATIONS)
         self.parts = {canonical(part.name): part for part in source.parts}
         self.symbols: list[Symbol] = []
+        self.lines: dict[str, int] = {}
         self.driven: set[int] = set()
         self.entities = 0
         self.cells = 0
 
-    def build(self) -> Times:
+    def build(self) -> tuple[Times, Mapping[str, int]]:
         root = Scope()
         with self.problems.at(0, ""):
             self._enter(self.source.parts[0], root)
@@ -106,7 +108,7 @@ class _Building:
         limit_outflows(self.symbols)
         times = times_of(self.source.specs, self._context(root, "@run specs"), self.problems)
         # A structure moves once a step.
-        return replace(times, method="euler") if structured else times
+        return replace(times, method="euler") if structured else times, self.lines
 
     # Names --------------------------------------------------------------------------------------------------
 
@@ -303,6 +305,7 @@ class _Building:
             itself=element,
         )
         symbol.definitions[cell] = (context, equation)
+        self.lines[element.name] = equation.line or symbol.variable.line
         if isinstance(element, Stock):
             if equation.initial is None:
                 self.problems.remark(equation.line, element.name, "it has no initial value")

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from perdure.engines.system_dynamics.compiling.program import Program
 from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.sources.building import build
+from perdure.engines.system_dynamics.sources.circles import note_circles
 from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
 from perdure.engines.system_dynamics.sources.limits import MAX_BYTES
@@ -50,9 +52,14 @@ def reader_of(path: Path) -> Reader:
 
 
 def load_into(
-    model: ModelElements, path: Path, read: Reader, naming: NamingStyle = "file"
+    model: ModelElements,
+    path: Path,
+    read: Reader,
+    naming: NamingStyle = "file",
+    *,
+    program: Callable[[], Program],
 ) -> tuple[Form, Times]:
-    """Build the model of a file into an empty model.
+    """Build the model of a file into an empty model, of which `program` returns the program.
 
     Returns
     -------
@@ -73,7 +80,8 @@ def load_into(
         form, functions = read(path, problems)
         if naming == "bptk" and functions is XMILE_FILES:
             functions = XMILE_FILES_OF_BPTK
-        times = build(form, model, functions, problems, NAMINGS[naming])
+        times, lines = build(form, model, functions, problems, NAMINGS[naming])
+        note_circles(model, program, lines, problems)
     except Unservable as refused:
         if not (isinstance(refused, TooLarge) and refused.noted):
             problems.add(0, "", str(refused))
