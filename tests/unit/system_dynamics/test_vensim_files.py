@@ -56,4 +56,4 @@ def test_the_functions_that_the_documentation_names_are_served():
     names = re.findall(r"`([A-Z ]+)`", served)
     assert len(names) > 10
     for name in names:
-        assert canonical(name) in {*FUNCTIONS, *CALLS, "get_xls_subscript", "tabbed_array"}, name
+        assert canonical(name) in {*FUNCTIONS, *CALLS, "get_xls_subscript", "tabbed_array", "delayp"}, name

@@ -173,7 +173,8 @@ def test_a_fraction_of_the_width_lets_it_begin_earlier():
     ("call", "operands", "message"),
     [
         (vectors.allocate_available, (1.0, 2.0, 1.0, 0.0, 0.0, 0.0), "width"),
-        (vectors.allocate_available, (1.0, 2.0, 0.0, 0.0, 1.0, 0.0), "kinds 1 to 4"),
+        (vectors.allocate_available, (1.0, 2.0, 5.0, 0.0, 1.0, 0.0), "kinds 0 to 4"),
+        (vectors.allocate_available, (1.0, 2.0, 0.0, 0.0, 1.0, 0.0), "fixed requests take 2.0"),
         (vectors.allocate_available, (-1.0, 2.0, 1.0, 0.0, 1.0, 0.0), "negative"),
         (vectors.allocate_by_priority, (0.0, 1.0, 2.0, 1.0), "width"),
         (vectors.allocate_by_priority, (1.0, 1.0, -2.0, 1.0), "negative"),

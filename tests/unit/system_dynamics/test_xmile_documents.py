@@ -284,8 +284,9 @@ def test_a_missing_equation_is_an_error_of_the_runs_that_need_it(tmp_path: Path)
 
 def test_circles_are_listed_with_all_else_and_their_lines(tmp_path: Path) -> None:
     variables = (
-        f"{aux('u', 'v')}\n{aux('v', 'w + FLAW(1)')}\n{aux('w', 'u')}\n{aux('a', 'SMTH1(b, 2)')}\n{aux('b', 'a')}\n"
-        f"{aux('c', 'd')}\n{aux('d', 'DELAY(c, 2, 0) + e')}\n{aux('e', 'c')}\n{aux('fine', 'PREVIOUS(fine, 1)')}"
+        f"{aux('u', 'v')}\n{aux('v', 'w + FLAW(1)')}\n{aux('w', 'u')}\n{aux('a', 'SMTH1(b, 2)')}\n"
+        f"{aux('b', 'a')}\n{aux('c', 'd')}\n{aux('d', 'DELAY(c, 2, 0) + e')}\n{aux('e', 'c')}\n"
+        f"{aux('fine', 'PREVIOUS(fine, 1)')}"
     )
     with pytest.raises(UnservableModel) as refused:
         model_of(tmp_path, variables)

@@ -20,15 +20,18 @@ __all__ = ["TABLE_KINDS", "Points", "Table", "TableKind", "checked_points", "poi
 Points: TypeAlias = tuple[tuple[float, float], ...]
 Table: TypeAlias = Callable[[float], float]
 TableKind: TypeAlias = Literal[
-    "continuous", "extrapolate", "discrete", "next", "raw", "inverse", "slope", "area"
-]
+    "continuous", "extrapolate", "discrete", "next", "raw", "within", "inverse", "slope", "slope_extrapolate",
+    "slope_within", "area",
+]  # fmt: skip
 """How the points of a table are read.
 
 ``continuous`` is linear between the points and constant beyond the ends; ``extrapolate`` goes on with the
 slope of the first and the last segment; ``discrete`` holds the last y at or before x, ``next`` the first at
 or after x;
-``raw`` is nan except at the points. ``inverse`` is the first x at which ``continuous`` has the value y,
-``slope`` its slope to the right of x, and ``area`` its integral from the first point.
+``raw`` is nan except at the points, ``within`` nan beyond the ends. ``inverse`` is the first x at which
+``continuous`` has the value y, ``slope`` its slope, at a point the mean of those at both sides, and ``area``
+its integral from the first point. Beyond the ends ``slope_extrapolate`` has the slope of the first and the
+last segment, and ``slope_within`` is nan.
 """
 TABLE_KINDS: tuple[TableKind, ...] = get_args(TableKind)
 
@@ -159,16 +162,32 @@ def _inverse(points: Points) -> Table:
     return table
 
 
-def _slope(points: Points) -> Table:
+def _slope(points: Points, beyond: tuple[float, float] = (0.0, 0.0)) -> Table:
+    """The slope; at a point the mean of those before and after it, `beyond` the ends what is given."""
     xs = [x for x, _ in points]
+    slopes = [(y1 - y0) / (x1 - x0) if x1 > x0 else math.nan for (x0, y0), (x1, y1) in pairwise(points)]
 
     def table(x: float) -> float:
-        i = bisect_right(xs, x) - 1
-        if not 0 <= i < len(xs) - 1:
-            return 0.0
-        return (points[i + 1][1] - points[i][1]) / (xs[i + 1] - xs[i])
+        if x != x:
+            return x
+        after, before = bisect_right(xs, x), bisect_left(xs, x)
+        if after == 0 or before == len(xs) or not slopes:
+            return beyond[after != 0]
+        inside = [slopes[i] for i in (before - 1, after - 1) if 0 <= i < len(slopes)]
+        return sum(inside) / len(inside)
 
     return table
+
+
+def _slope_extrapolate(points: Points) -> Table:
+    slope = _slope(points)
+    middles = [0.5 * (x0 + x1) for (x0, _), (x1, _) in pairwise(points)]
+    return _slope(points, (slope(middles[0]), slope(middles[-1])) if middles else (0.0, 0.0))
+
+
+def _within(points: Points) -> Table:
+    inside = _continuous(points)
+    return lambda x: inside(x) if points[0][0] <= x <= points[-1][0] else math.nan
 
 
 def _area(points: Points) -> Table:
@@ -194,6 +213,9 @@ _TABLES: Mapping[str, Callable[[Points], Table]] = {
     "raw": _raw,
     "inverse": _inverse,
     "slope": _slope,
+    "slope_extrapolate": _slope_extrapolate,
+    "slope_within": lambda points: _slope(points, (math.nan, math.nan)),
+    "within": _within,
     "area": _area,
 }
 

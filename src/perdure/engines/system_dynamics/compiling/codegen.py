@@ -48,6 +48,7 @@ FUNCTIONS = {
         "abs", "factorial", "combinations", "permutations", "gammaln", "invnorm", "normalcdf", "sinh", "cosh",
         "tanh", "truncate", "quantum", "quotient", "remainder", "xidz", "sort_order", "sort_rank",
         "element_at", "vector_select", "inverse", "allocate_available", "allocate_by_priority",
+        "market_price", "share_at_price",
     )
 } | {"round": "round_to"} | {name: name for name in FORMULAS}  # fmt: skip
 _RUN_SPECS = {"time": "t", "dt": "dt", "starttime": "t0", "stoptime": "stop"}

@@ -6,6 +6,7 @@ point, and reads: functions of the list, the length of a step and operands. A re
 alone, so memories break circles as stocks do. Under RK4 a list stays as it is over the stages of a step.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -64,7 +65,31 @@ def _return_of_stream(stream: tuple[float, ...], dt: float, present: float, miss
 
 def _pipeline(dt: float, time: float, initial: float) -> tuple[float, ...]:
     """Begin a pipeline with as many places as the time has steps, at least one."""
-    return (initial,) * round(stages(max(time / dt + 1e-6, 1.0), "the steps of a delay"))
+    return (initial,) * _places(dt, time)
+
+
+def _places(dt: float, time: float) -> int:
+    return round(stages(max(time / dt + 1e-6, 1.0), "the steps of a delay"))
+
+
+def _information_on(values: tuple[float, ...], dt: float, value: float, time: float) -> tuple[float, ...]:
+    """What comes later than the new value is discarded; until that comes, the last one before it holds."""
+    count = _places(dt, time)
+    kept = values[1:count] or values[:1]
+    return (*kept, *kept[-1:] * (count - 1 - len(kept)), value) if count > 1 else (value,)
+
+
+def _material_on(values: tuple[float, ...], dt: float, value: float, time: float) -> tuple[float, ...]:
+    """The new amount is added to what arrives at its time; a time at which nothing arrives is nan."""
+    places = [*values[1:]]
+    last = _places(dt, time) - 1
+    places += [math.nan] * (last + 1 - len(places))
+    places[last] = value if math.isnan(places[last]) else places[last] + value
+    return tuple(places)
+
+
+def _arriving(values: tuple[float, ...], dt: float, missing: float) -> float:
+    return missing if math.isnan(values[0]) else values[0]
 
 
 def _delay_n(dt: float, time: float, order: float, initial: float) -> tuple[float, ...]:
@@ -114,6 +139,11 @@ MEMORIES: Mapping[str, MemoryKind] = {
         update=lambda values, dt, value: (*values[1:], value),
         reads={"last": lambda values, dt: values[0]},
     ),
+    # The same for delays whose time changes: of information, and of material.
+    "information": MemoryKind(
+        begin=_pipeline, update=_information_on, reads={"last": lambda values, dt: values[0]}
+    ),
+    "material": MemoryKind(begin=_pipeline, update=_material_on, reads={"arriving": _arriving}),
     # The contents of the stages of a delay, and their times.
     "delay_n": MemoryKind(
         begin=_delay_n,

@@ -155,6 +155,9 @@ def _available(operands: tuple[float, ...]) -> list[float]:
             for request, share in zip(requests, shares, strict=True)
         ]
 
+    fixed = _sum([request for request, share in zip(requests, shares, strict=True) if share[0] == 0.0])
+    if fixed > supply:
+        raise ValueError(f"the fixed requests take {fixed!r}, and there is only {supply!r}")
     reach = [_REACH.get(kind, 1.0) * width for kind, _, width, _ in shares]
     low = min(share[1] - far for share, far in zip(shares, reach, strict=True))
     high = max(share[1] + far for share, far in zip(shares, reach, strict=True))
@@ -172,6 +175,8 @@ _REACH = {1.0: 1.0, 2.0: 1.0, 3.0: 9.0, 4.0: 40.0}
 
 def _taken_share(price: float, kind: float, middle: float, width: float, _extra: float) -> float:
     """Return the share of a request that a priority profile takes at a price."""
+    if kind == 0.0:  # a fixed quantity
+        return 1.0
     if not width > 0.0:
         raise ValueError(f"the width of a priority profile must be positive, not {width!r}")
     away = (price - middle) / width
@@ -185,12 +190,55 @@ def _taken_share(price: float, kind: float, middle: float, width: float, _extra:
         return 0.5 * math.erfc(away / math.sqrt(2.0))
     if kind == 4.0:  # exponential
         return 1.0 - 0.5 * math.exp(away) if away < 0.0 else 0.5 * math.exp(-away)
-    raise ValueError(f"priority profiles of kind {kind!r} aren't supported; kinds 1 to 4 are")
+    raise ValueError(f"priority profiles of kind {kind!r} aren't supported; kinds 0 to 4 are")
 
 
 def allocate_available(position: float, supply: float, *operands: float) -> float:
     """ALLOCATE AVAILABLE: what one of n requests gets; the operands are they and 4n profile values."""
     return _available(supply, *operands)[int(position)]
+
+
+def share_at_price(price: float, *profile: float) -> float:
+    """DEMAND AT PRICE and SUPPLY AT PRICE: the share of a demand that is left at a price.
+
+    Of a supply with the same profile it is the share that isn't supplied yet, since profiles are symmetric.
+    """
+    return _taken_share(price, *profile)
+
+
+@_shared
+def _market(operands: tuple[float, ...]) -> list[float]:
+    n = int(operands[0])
+    demands, wanted = operands[1 : 1 + n], operands[1 + n : 1 + 5 * n]
+    rest = operands[1 + 5 * n :]
+    supplies, offered = rest[: len(rest) // 5], rest[len(rest) // 5 :]
+    profiles = [(each[i], *each[i + 1 : i + 4]) for each in (wanted, offered) for i in range(0, len(each), 4)]
+
+    def left_over(price: float) -> float:
+        shares = [_taken_share(price, *profile) for profile in profiles]
+        asked = _sum([demand * share for demand, share in zip(demands, shares[:n], strict=True)])
+        given = [
+            supply * (share if profile[0] == 0.0 else 1.0 - share)
+            for supply, share, profile in zip(supplies, shares[n:], profiles[n:], strict=True)
+        ]
+        return asked - _sum(given)
+
+    low = min(middle - _REACH.get(kind, 1.0) * width for kind, middle, width, _ in profiles)
+    high = max(middle + _REACH.get(kind, 1.0) * width for kind, middle, width, _ in profiles)
+    while low < (price := 0.5 * (low + high)) < high:
+        if left_over(price) > 0.0:
+            low = price
+        else:
+            high = price
+    return [high]
+
+
+def market_price(demanders: float, *operands: float) -> float:
+    """FIND MARKET PRICE: the price at which as much is demanded as is supplied.
+
+    The operands are the demands, four profile values for each, the supplies and their profile values.
+    """
+    return _market(demanders, *operands)[0]
 
 
 @_shared
@@ -246,5 +294,7 @@ FUNCTIONS: dict[str, object] = {
     "inverse": inverse,
     "allocate_available": allocate_available,
     "allocate_by_priority": allocate_by_priority,
+    "market_price": market_price,
+    "share_at_price": share_at_price,
 }
 """The names that compiled equations can use."""

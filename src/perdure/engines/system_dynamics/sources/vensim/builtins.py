@@ -15,6 +15,7 @@ from perdure.engines.system_dynamics.expression import (
 from perdure.engines.system_dynamics.sources import form
 from perdure.engines.system_dynamics.sources.builtins import XMILE
 from perdure.engines.system_dynamics.sources.equations import Builtin, Context, Functions
+from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.functions import NA
 
 __all__ = ["VENSIM"]
@@ -26,10 +27,14 @@ def _curve(kind: str) -> Builtin:
     return Builtin(2, 2, lambda c, a: c.curve(a[0], c.value(a[1]), kind))
 
 
-def _raw(c: Context, a: Nodes) -> Expression:
-    """Data that have a value at the times that are written only, and :NA: at others."""
-    value = c.variable("datum", c.curve(a[0], c.value(a[1]), "raw"))
-    return Operation("if", (Operation("equal", (value, value)), value, Number(NA)))
+def _with_gaps(kind: str) -> Builtin:
+    """A curve that has no value at some places, where it is :NA:."""
+
+    def make(c: Context, a: Nodes) -> Expression:
+        value = c.variable("datum", c.curve(a[0], c.value(a[1]), kind))
+        return Operation("if", (Operation("equal", (value, value)), value, Number(NA)))
+
+    return Builtin(2, 2, make)
 
 
 def _remembered(kind: str, inputs: int, initials: int) -> Builtin:
@@ -41,6 +46,18 @@ def _remembered(kind: str, inputs: int, initials: int) -> Builtin:
         return Recall(memory, "last")
 
     return Builtin(inputs + initials, inputs + initials, make)
+
+
+def _material(c: Context, a: Nodes) -> Expression:
+    value, time, initial, missing = c.values(a)
+    memory = Memory(c.hidden_name("material"), "material", (value, time), (time, initial))
+    return Recall(memory, "arriving", (missing,))
+
+
+def _information(c: Context, a: Nodes) -> Expression:
+    value, time, initial = c.values(a)
+    memory = Memory(c.hidden_name("information"), "information", (value, time), (time, initial))
+    return Recall(memory, "last")
 
 
 def _delay_n(c: Context, a: Nodes) -> Expression:
@@ -104,6 +121,14 @@ def _select(c: Context, a: Nodes) -> Expression:
     return Operation("vector_select", (*c.values(a[:3]), *selection, *values))
 
 
+def _market_price(c: Context, a: Nodes) -> Expression:
+    """FIND MARKET PRICE: the demands with their profiles, and the supplies with theirs."""
+    demands, profiles, supplies, offers = (c.each(node) for node in a)
+    if len(profiles) != 4 * len(demands) or len(offers) != 4 * len(supplies):
+        raise Unservable("FIND MARKET PRICE takes quantities, and a profile of four numbers for each")
+    return Operation("market_price", (Number(float(len(demands))), *demands, *profiles, *supplies, *offers))
+
+
 VENSIM: Functions = {
     **{
         name: XMILE[name]
@@ -112,6 +137,8 @@ VENSIM: Functions = {
     "sum": XMILE["sum"],
     # History
     "delay_fixed": _remembered("pipeline", 1, 2),
+    "delay_information": Builtin(3, 3, _information),
+    "delay_material": Builtin(4, 4, _material),
     "delay_n": Builtin(4, 4, _delay_n),
     "forecast": Builtin(4, 4, _forecast),
     "npv": Builtin(4, 4, _worth),
@@ -124,13 +151,18 @@ VENSIM: Functions = {
     "lookup_extrapolate": _curve("extrapolate"),
     "lookup_inverse": _curve("inverse"),
     "lookup_next": _curve("next"),
-    "lookup_raw": Builtin(2, 2, _raw),
+    "lookup_raw": _with_gaps("raw"),
     "lookup_slope": _curve("slope"),
+    "lookup_slope_extrapolate": _curve("slope_extrapolate"),
+    "lookup_slope_within": _with_gaps("slope_within"),
+    "lookup_within": _with_gaps("within"),
     # Arrays
     "allocate_available": _vector("allocate_available", 2),
     "allocate_by_priority": _vector("allocate_by_priority", 3),
     "element_at": _vector("element_at", 1),
+    "find_market_price": Builtin(4, 4, _market_price),
     "inverse": _vector("inverse", 1),
+    "share_at_price": _vector("share_at_price", 1),
     "sort_order": _vector("sort_order", 2),
     "sort_rank": _vector("sort_rank", 2),
     "vector_select": Builtin(5, 5, _select, aggregates=True),

@@ -33,6 +33,8 @@ _COMPARISONS = {
     ">": "greater",
     ">=": "greater_equal",
 }
+_SLOPES = {0.0: "lookup_slope", 1.0: "lookup_slope_extrapolate", -1.0: "lookup_slope_within"}
+_MODES = {0.0: "lookup", 1.0: "lookup_next", -1.0: "lookup_discrete"}
 _MAX_NESTED = 200
 
 
@@ -287,6 +289,50 @@ class _Equation:
         until, before = (self.read_as("lookup_area", (curve, each), depth) for each in (end, start))
         return Operation("subtract", (until, before))
 
+    def slope(self, arguments: Sequence[Any], depth: int) -> Node:
+        """LOOKUP SLOPE, whose last argument says what its value is beyond the ends."""
+        return self.read_as(self.mode("LOOKUP SLOPE", arguments[2], _SLOPES, depth), arguments, depth)
+
+    def between(self, arguments: Sequence[Any], depth: int) -> Node:
+        """GET DATA BETWEEN TIMES: data at a time, read as the last argument says; else :NA:."""
+        function = self.mode("GET DATA BETWEEN TIMES", arguments[2], _MODES, depth)
+        within = self.read_as("lookup_within", arguments, depth)
+        known = Operation("not_equal", (within, Number(NA)))
+        return Operation("if", (known, self.read_as(function, arguments, depth), Number(NA)))
+
+    def mode(self, title: str, argument: Any, modes: Mapping[float, str], depth: int) -> str:
+        """Return the function that a mode stands for, which is a number."""
+        node = self.node(argument, depth)
+        if not isinstance(node, Number) or node.value not in modes:
+            raise Unservable(
+                f"the last argument of {title} must be {', '.join(f'{each:g}' for each in modes)}"
+            )
+        return modes[node.value]
+
+    def shifted(self, arguments: Sequence[Any], depth: int) -> Node:
+        """TIME SHIFT: data at another time, read as they are defined."""
+        data, shift = self.node(arguments[0], depth), self.node(arguments[1], depth)
+        if not isinstance(data, Name):
+            raise Unservable("TIME SHIFT takes data by their name")
+        return Call("lookup", (data, Operation("add", (Operation("time", ()), shift))))
+
+    def market_price(self, arguments: Sequence[Any], depth: int) -> Node:
+        return Call(
+            "find_market_price", tuple(self.whole(each, depth, 1 + i % 2) for i, each in enumerate(arguments))
+        )
+
+    def at_price(self, arguments: Sequence[Any], depth: int, supplied: bool) -> Node:
+        """DEMAND AT PRICE and SUPPLY AT PRICE, whose shares are those of the same profile."""
+        quantity, price = self.node(arguments[0], depth), self.node(arguments[2], depth)
+        profile = self.whole(arguments[1], depth)
+        share: Node = Call("share_at_price", (price, profile))
+        if supplied:
+            rest = Operation("subtract", (Number(1.0), share))
+            # A fixed quantity, of kind 0, is the same at all prices.
+            kind = Call("element_at", (Number(0.0), profile))
+            share = Operation("if", (Operation("equal", (kind, Number(0.0))), share, rest))
+        return Operation("multiply", (quantity, share))
+
     # Structures ---------------------------------------------------------------------------------------------
 
     def lookup(self, syntax: Any, depth: int) -> Node:
@@ -311,18 +357,23 @@ class _Equation:
 
 
 CALLS: dict[str, tuple[int, Callable[[_Equation, Sequence[Any], int], Node]]] = {
+    "demand_at_price": (3, lambda e, a, d: e.at_price(a, d, supplied=False)),
     "elmcount": (1, _Equation.element_count),
+    "find_market_price": (4, _Equation.market_price),
     "get_data_at_time": (2, lambda e, a, d: e.read_as("lookup", a, d)),
+    "get_data_between_times": (3, _Equation.between),
     "invert_matrix": (2, _Equation.inverted),
     "lookup_backward": (2, lambda e, a, d: e.read_as("lookup_discrete", a, d)),
     "lookup_extrapolate": (2, lambda e, a, d: e.read_as("lookup_extrapolate", a, d)),
     "lookup_forward": (2, lambda e, a, d: e.read_as("lookup_next", a, d)),
     "lookup_area": (3, _Equation.area),
     "lookup_invert": (2, lambda e, a, d: e.read_as("lookup_inverse", a, d)),
-    "lookup_slope": (2, lambda e, a, d: e.read_as("lookup_slope", a, d)),
+    "lookup_slope": (3, _Equation.slope),
     "prod": (1, lambda e, a, d: e.called("prod", *a, depth=d)),
     "reinitial": (1, lambda e, a, d: e.called("init", *a, depth=d)),
     "sum": (1, lambda e, a, d: e.called("sum", *a, depth=d)),
+    "supply_at_price": (3, lambda e, a, d: e.at_price(a, d, supplied=True)),
+    "time_shift": (2, _Equation.shifted),
     "vector_elm_map": (2, _Equation.mapped),
     "vector_rank": (2, lambda e, a, d: e.sorted("sort_rank", a, d)),
     "vector_reorder": (2, _Equation.reordered),

@@ -131,6 +131,8 @@ FUNCTIONS: Mapping[str, Translate] = {
     "arctan": _operation("arctan", 1),
     "cos": _operation("cos", 1),
     "cosh": _operation("cosh", 1),
+    "delay_information": _call("delay_information", 3),
+    "delay_material": _call("delay_material", 4),
     "exp": _operation("exp", 1),
     "gamma_ln": _operation("gammaln", 1),
     "get_time_value": _time_value,
@@ -165,6 +167,7 @@ FUNCTIONS: Mapping[str, Translate] = {
     "step": _step,
     "tan": _operation("tan", 1),
     "tanh": _operation("tanh", 1),
+    "time_base": lambda start, slope: _op("add", start, _op("multiply", slope, _op("time"))),
     "xidz": _operation("xidz", 3),
     "zidz": lambda numerator, denominator: _op("xidz", numerator, denominator, Number(0.0)),
 }

@@ -36,8 +36,9 @@ from perdure.engines.system_dynamics.sources.vensim.parsing import (
     plain_name,
 )
 from perdure.engines.system_dynamics.sources.vensim.ranges import Ranges
+from perdure.engines.system_dynamics.sources.vensim.results import separated, with_each_result
 from perdure.engines.system_dynamics.sources.vensim.spreadsheets import Series, Spreadsheets
-from perdure.engines.system_dynamics.sources.vensim.text import Entry, SourceText, read_text
+from perdure.engines.system_dynamics.sources.vensim.text import Entry, MacroText, SourceText, read_text
 
 __all__ = ["form_of"]
 
@@ -81,44 +82,50 @@ class _Reader:
         self.problems = problems
         self.sheets = Spreadsheets(path.parent)
         self.datasets = Datasets(data, text.loaded, path.parent)
+        self.macros = [each for macro in text.macros for each in with_each_result(macro)]
+        self.results = {canonical(macro.name): macro for macro in text.macros}
         definitions, ranges = self._parsed(text.entries)
         self.definitions = definitions
-        self.macro_definitions = [self._parsed(macro.entries)[0] for macro in text.macros]
+        self.macro_definitions = {macro.name: self._parsed(macro.entries)[0] for macro in text.macros}
         self.ranges = Ranges(ranges, self.sheets, problems)
 
     def form(self) -> Form:
-        macros = frozenset(canonical(macro.name) for macro in self.text.macros)
+        macros = frozenset(canonical(macro.name) for macro in self.macros)
         main = _Section(self, self.definitions, macros)
         return Form(
             name=self.name,
             specs=self._specs(main),
             parts=(Part(variables=main.variables()),),
-            macros=tuple(
-                Macro(
-                    name=macro.name,
-                    parameters=tuple(map(plain_name, macro.parameters)),
-                    results=(macro.name, *map(plain_name, macro.results)),
-                    variables=_Section(self, definitions, macros, parameters=macro.parameters).variables(),
-                    line=macro.line,
-                )
-                for macro, definitions in zip(self.text.macros, self.macro_definitions, strict=True)
-            ),
+            macros=tuple(self._macro(macro, macros) for macro in self.macros),
             dimensions=self.ranges.form(),
+        )
+
+    def _macro(self, macro: MacroText, macros: frozenset[str]) -> Macro:
+        """Return a macro of the form; one that has a further result as its value shares its equations."""
+        written = next(each for each in self.text.macros if each.entries is macro.entries)
+        definitions = self.macro_definitions[written.name]
+        return Macro(
+            name=macro.name,
+            parameters=tuple(map(plain_name, macro.parameters)),
+            results=tuple(map(plain_name, macro.results or (macro.name,))),
+            variables=_Section(self, definitions, macros, parameters=macro.parameters).variables(),
+            line=macro.line,
         )
 
     def _parsed(self, entries: Sequence[Entry]) -> tuple[dict[str, list[Definition]], list[Range]]:
         definitions: dict[str, list[Definition]] = {}
         ranges: list[Range] = []
         for entry in entries:
-            parsed = None
+            found: list[Definition | Range | None] = []
             with self.problems.at(entry.line, _left_side(entry)):
                 if len(entry.equation) > MAX_LENGTH:
                     raise Unservable(f"the equation has more than {MAX_LENGTH} characters")
-                parsed = parse(entry)
-            if isinstance(parsed, Range):
-                ranges.append(parsed)
-            elif parsed is not None:
-                definitions.setdefault(canonical(parsed.name), []).append(parsed)
+                found += map(parse, separated(entry, self.results))
+            for parsed in found:
+                if isinstance(parsed, Range):
+                    ranges.append(parsed)
+                elif parsed is not None:
+                    definitions.setdefault(canonical(parsed.name), []).append(parsed)
         return definitions, ranges
 
     def _specs(self, main: "_Section") -> Specs:
@@ -249,6 +256,8 @@ class _Section:
         elif kind == "Integ":
             flow = self._expression(definition, syntax.flow)
             yield replace(common, expression=flow, initial=self._expression(definition, syntax.initial))
+        elif kind == "Call" and canonical(syntax.function.reference) == "a_function_of":
+            return  # what a modeller hasn't written yet
         elif kind == "Call" and canonical(syntax.function.reference) == "active_initial":
             if len(syntax.arguments) != 2:
                 raise Unservable("ACTIVE INITIAL takes 2 arguments")

@@ -61,6 +61,8 @@ _VENSIM_ONLY: Functions = {
     "delay1i": _fixed("delay1", 3),
     "delay3i": _fixed("delay3", 3),
     "delay_fixed": VENSIM["delay_fixed"],
+    "delay_information": VENSIM["delay_information"],
+    "delay_material": VENSIM["delay_material"],
     "delay_n": VENSIM["delay_n"],
     "elmcount": Builtin(1, 1, _element_count),
     "forecast": Builtin(3, 3, lambda c, a: VENSIM["forecast"].make(c, (*a, form.Number(0.0)))),
