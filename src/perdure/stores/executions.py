@@ -13,7 +13,7 @@ from perdure.errors import CorruptBlob, NotExecuted
 from perdure.run import Execution
 from perdure.stores.ask import Ask
 from perdure.stores.commands.base import Write, write
-from perdure.stores.commands.executions import changed_execution, find_execution
+from perdure.stores.commands.execution_rows import changed_execution, find_execution
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.database import intact
 from perdure.stores.transaction import answer, apply

@@ -56,7 +56,7 @@ from perdure.stores.commands import (
     UseBlobs,
     encoded,
 )
-from perdure.stores.commands.executions import given_back
+from perdure.stores.commands.execution_rows import given_back
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_configured, open_store
 from perdure.stores.run_list import RunOrder

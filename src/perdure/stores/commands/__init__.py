@@ -38,17 +38,9 @@ from perdure.stores.commands.documents import (
     Touch,
     Use,
 )
-from perdure.stores.commands.executions import (
-    CutLines,
-    Finish,
-    Lease,
-    MarkStored,
-    Release,
-    Renew,
-    Report,
-    SetDesiredState,
-)
+from perdure.stores.commands.executions import CutLines, Finish, MarkStored, Report, SetDesiredState
 from perdure.stores.commands.found import Guard, Leased, Unleased
+from perdure.stores.commands.leases import Lease, Release, Renew
 from perdure.stores.commands.runs import ChangeRun, DeleteRun, ReadTime
 from perdure.stores.commands.savepoints import EncodedSavepoint, MarkSavepoint, PutSavepoint, encoded
 from perdure.stores.commands.steps import Append, Appended, RepairStep

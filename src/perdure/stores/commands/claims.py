@@ -11,8 +11,9 @@ from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run, ending
 from perdure.stores.commands import locks
 from perdure.stores.commands.base import READ_COUNTER, Answers, Command, Decision, Moment, Query, write
-from perdure.stores.commands.executions import execution_in, find_execution, given_back, put_execution, take
+from perdure.stores.commands.execution_rows import execution_in, find_execution, given_back, put_execution
 from perdure.stores.commands.found import Found, changed, find_run, found, read_run
+from perdure.stores.commands.leases import take
 from perdure.stores.commands.locks import Lock
 from perdure.stores.queue import QueueGroup
 from perdure.stores.values import group_values, to_execution, to_run, to_state

@@ -27,7 +27,7 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.documents import Document, document_writes
-from perdure.stores.commands.executions import given_back
+from perdure.stores.commands.execution_rows import given_back
 from perdure.stores.commands.found import find_run, found, read_run
 from perdure.stores.commands.locks import Lock
 from perdure.stores.keys import run_key_values, step_key_values, to_creation_key

@@ -22,7 +22,7 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.blobs import find_blobs, name_locks
-from perdure.stores.commands.executions import begun
+from perdure.stores.commands.execution_rows import begun
 from perdure.stores.commands.found import find_run, found
 from perdure.stores.commands.locks import Lock
 from perdure.stores.commands.savepoints import EncodedSavepoint, put

@@ -7,7 +7,7 @@ from perdure.lifecycle import FINAL
 from perdure.run import Change, Run
 from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, write
-from perdure.stores.commands.executions import changed_execution, find_execution
+from perdure.stores.commands.execution_rows import changed_execution, find_execution
 from perdure.stores.commands.found import changed, find_run, found, read_run
 from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_run

@@ -10,7 +10,7 @@ from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, Write, write
 from perdure.stores.commands.blobs import find_blobs, name_blobs, name_locks
-from perdure.stores.commands.executions import changed_execution, find_execution
+from perdure.stores.commands.execution_rows import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, find_run, found
 from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_info

@@ -11,7 +11,7 @@ from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
 from perdure.stores.commands.blobs import find_blobs, name_locks
 from perdure.stores.commands.documents import Touch
-from perdure.stores.commands.executions import changed_execution, find_execution
+from perdure.stores.commands.execution_rows import changed_execution, find_execution
 from perdure.stores.commands.found import Guard, Leased, changed, find_run, found
 from perdure.stores.commands.locks import Lock
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
