@@ -7,7 +7,6 @@ is one object that does nothing.
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from perdure.errors import MissingExtra
@@ -31,9 +30,7 @@ class _NoSpan:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         return None
 
 

@@ -4,10 +4,10 @@ A browser's EventSource connects again when a stream ends, with the id of the la
 that ends a run says so, and for that one the answer is a 204, after which it gives up.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.responses import Response
@@ -45,6 +45,8 @@ _EVENT = {
 }
 
 _DELETED = "deleted"
+
+V = TypeVar("V", TaskView, ExperimentView)
 
 _encoder = msgspec.json.Encoder()
 
@@ -105,26 +107,26 @@ async def _of_session(services: AppServices, owner: Owner, run_id: str) -> Async
             yield _session_event(commit)
 
 
-async def _of_task(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
+def _of_task(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
+    return _of_views(services.tasks.events(owner, run_id), _task_event)
+
+
+def _of_experiment(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
+    return _of_views(services.experiments.events(owner, run_id), _experiment_event)
+
+
+async def _of_views(
+    views: AsyncGenerator[V | None, None], event_of: Callable[[V], _Event]
+) -> AsyncGenerator[_Event, None]:
     attempt = 0
-    async with aclosing(services.tasks.events(owner, run_id)) as views:
+    async with aclosing(views):
         async for view in views:
             if view is None:
                 yield _Event(attempt, {"state": _DELETED}, ends=True)
             else:
-                attempt = view.execution.attempt
-                yield _task_event(view)
-
-
-async def _of_experiment(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
-    attempt = 0
-    async with aclosing(services.experiments.events(owner, run_id)) as views:
-        async for view in views:
-            if view is None:
-                yield _Event(attempt, {"state": _DELETED}, ends=True)
-            else:
-                attempt = view.execution.attempt
-                yield _experiment_event(view)
+                following = event_of(view)
+                attempt = following.number
+                yield following
 
 
 def _session_event(commit: Committed) -> _Event:

@@ -16,7 +16,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 from perdure.engines.clock_methods import ATTRIBUTE, ClockMethods
@@ -116,12 +115,7 @@ class PartClock:
         self._polled.over()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._thread = None
 
     def give(self, readings: Any) -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.support.experiment_runs import ended, events, files, lines, made, put, scripted, send
 from tests.support.gates import Gate
-from tests.support.served import Served, served
+from tests.support.served import served
 
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.experiment_requests import ForkExperiment
@@ -260,18 +260,6 @@ def test_a_run_that_is_stopped_on_its_way_back_keeps_what_it_had_written_by_its_
 
 
 # What can be had, and what not ------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: Served) -> Iterator[httpx.Client]:
-    with server.client() as made:
-        yield made
 
 
 def completed(client: httpx.Client, run_id: str) -> dict[str, bytes]:

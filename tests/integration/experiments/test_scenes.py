@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,13 @@ import pytest
 from tests.support.experiment_runs import ended, example, identity, made, put, send
 from tests.support.processes import marked
 from tests.support.scenes import GREY, grey_experiment, off_screen_library, pixels_of
-from tests.support.served import Served, served
+from tests.support.served import Served
 
 __all__ = ["off_screen_library"]
 
 ENDLESS = "while True:\n    nrp.run_loop(1)\n"
 SLOW = "import time\nwhile True:\n    nrp.run_loop(1)\n    time.sleep(0.02)\n"
 HALF_A_SECOND = "nrp.run_loop(50)\n"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: Served) -> Iterator[httpx.Client]:
-    with server.client() as made:
-        yield made
 
 
 def drawn(client: httpx.Client, run_id: str, tag: str = "", **query: Any) -> httpx.Response:

@@ -30,7 +30,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -63,18 +62,6 @@ STUBBORN = {
     "spins in C": "sum(range(10**15))\n",
     "swallows": "while True:\n    try:\n        nrp.run_loop(1)\n    except BaseException:\n        pass\n",
 }
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: Served) -> Iterator[httpx.Client]:
-    with server.client() as made:
-        yield made
 
 
 def working(folder: Path) -> list[str]:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from perdure.errors import FileLost
@@ -264,12 +263,7 @@ class OpenFiles:
         builtins.open = io.open = open
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         builtins.open = io.open = self._open
         for file in list(self._files):
             file.close()

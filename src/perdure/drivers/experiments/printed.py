@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, TextIO
 
 from perdure.execution.context import LONGEST_WRITTEN
@@ -43,12 +42,7 @@ class Printed:
             setattr(sys, name, stream)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for name, stream in self._streams.items():
             stream.end()
             setattr(sys, name, self._former[name])

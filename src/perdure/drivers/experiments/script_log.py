@@ -7,7 +7,6 @@ folder, into the run's log lines, is held back then. What a replay prints, the s
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 __all__ = ["ScriptLog", "log_name"]
 
@@ -43,12 +42,7 @@ class ScriptLog:
         self.logger.addHandler(_Lines(self))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for handler in list(self.logger.handlers):
             self.logger.removeHandler(handler)
             handler.close()
