@@ -9,10 +9,22 @@ from typing import Any, ClassVar
 
 from perdure.drivers.session_requests import NewSession
 from perdure.errors import Invalid, InvalidOverride, NotSnapshotable
+from perdure.execution.guard import content, descendants
 from perdure.scenarios import Catalogue, EngineModel
 from perdure.state.codec import State
 
-__all__ = ["Dying", "Reading", "Refusing", "Sealed", "Stuck", "Summing", "catalogue_with", "new", "summing"]
+__all__ = [
+    "Dying",
+    "Reading",
+    "Refusing",
+    "Sealed",
+    "Stuck",
+    "Summing",
+    "catalogue_with",
+    "engine_processes",
+    "new",
+    "summing",
+]
 
 
 class Summing:
@@ -159,3 +171,9 @@ def new(**given: Any) -> NewSession:
     """Return a request for a session on the scenario ``base``."""
     settings: dict[str, Any] = {"scenarios": {"sum": ["base"]}, "outputs": ["total"], "seed": 1}
     return NewSession(**settings | given)
+
+
+def engine_processes() -> list[int]:
+    """Return the processes of engines below this one, without their guards."""
+    commands = {pid: content(f"/proc/{pid}/cmdline") for pid in descendants(os.getpid())}
+    return [pid for pid, it in commands.items() if b"engine_process" in it and b"guard.py" not in it]

@@ -254,7 +254,7 @@ class LiveSession:
 
     def savepoint(self, *, milestone: bool = False) -> Savepoint:
         """Take a savepoint here and now, on the grid or off it."""
-        states = {entity.id: encode(entity.state.snapshot()) for entity in self._entities}
+        states = {entity.id: encode(_snapshot(entity.state)) for entity in self._entities}
         return Savepoint(
             timestamp=0 if self.position == 0 else self.position + 1,
             position=self.position,
@@ -348,7 +348,7 @@ class LiveSession:
         for index, engine in enumerate(self._engines):
             if engine.finished and not self._finished[index]:
                 self._finished[index] = True
-                state = encode(engine.snapshot())
+                state = encode(_snapshot(engine))
                 completed = (
                     self._run_state.leave(self._entities[index].id, self.position + 1, state) or completed
                 )
@@ -364,8 +364,9 @@ def _close(run_id: str, engines: Iterable[Engine]) -> None:
             log.warning("engine_not_closed", run=run_id, reason=str(error))
 
 
-def _snapshot(engine: Engine) -> Any:
-    return engine.snapshot()
+def _snapshot(engine: Engine) -> State:
+    """Return the state of an engine, for a savepoint: encoded, if its process has done that."""
+    return engine.encoded() if isinstance(engine, IsolatedEngine) else engine.snapshot()
 
 
 def _sorted(state: Any) -> Any:

@@ -17,7 +17,7 @@ from perdure.engines.kinds import OWN_KINDS, engine_kinds, packages_of_kind
 from perdure.errors import InvalidScenario, message_of, suggest
 from perdure.state.codec import State, pack
 
-__all__ = ["EngineReference", "fingerprint_of", "reference_to"]
+__all__ = ["EngineReference", "fingerprint_of", "importable_reference", "reference_to"]
 
 _OWN = "perdure."
 _MAIN = "__main__"
@@ -92,6 +92,24 @@ def reference_to(engine: str | Callable[[], Any], model: str) -> EngineReference
     found = "." in name or name == _MAIN or PathFinder.find_spec(name) is not None
     file = "" if found else str(getattr(sys.modules.get(name), "__file__", None) or "")
     return EngineReference(module=name, attribute=engine.__qualname__, file=file)
+
+
+def importable_reference(made: type) -> EngineReference | None:
+    """Return a reference to a class by which another process gets the same one; None if it can't import it.
+
+    That is so for classes of the main program or a notebook, within functions, and of modules without a file.
+    """
+    reference = reference_to(made, made.__name__)
+    file = getattr(sys.modules.get(reference.module), "__file__", None)
+    if not reference.importable or file is None or not Path(file).is_file():
+        return None
+    package = reference.module.partition(".")[0]
+    if not reference.file and not any(each.find_spec(package, None) for each in sys.meta_path):
+        return None
+    try:
+        return reference if reference.load() is made else None
+    except AttributeError:  # the module has it by another name, or no longer
+        return None
 
 
 def fingerprint_of(

@@ -15,13 +15,15 @@ from perdure.engines.json_data import copied
 from perdure.engines.warned import Modules, restore_warnings, snapshot_warnings
 from perdure.errors import NotSnapshotable, PerdureError
 from perdure.execution.child import print_by_lines
-from perdure.execution.isolated_engine import MakeEngine, receive, send
+from perdure.execution.isolated_engine import MakeEngine, engines_process, receive, send
+from perdure.state.codec import encode
 
 __all__ = ["main"]
 
 
 def main(descriptor: int) -> None:
     """Answer calls on the socket with this descriptor."""
+    engines_process.here = True
     print_by_lines()
     os.set_inheritable(descriptor, False)  # what the engine starts must not keep it open
     connection = socket.socket(fileno=descriptor)
@@ -78,7 +80,8 @@ def _called(engine: Engine, method: str, argument: Any) -> Any:
         case "validate":
             engine.validate(argument)
         case "snapshot":
-            return [engine.snapshot(), engine.refusal if isinstance(engine, Replayable) else None]
+            state = encode(engine.snapshot())  # here, so that the parent doesn't have to
+            return [state, engine.refusal if isinstance(engine, Replayable) else None]
         case "scene":
             if not isinstance(engine, Visible):
                 raise NotSnapshotable(what="the engine's scene", reason="it has none")

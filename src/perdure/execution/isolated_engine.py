@@ -22,9 +22,9 @@ from perdure.errors import EngineCrashed, PerdureError
 from perdure.execution.child_limits import ChildLimits
 from perdure.execution.end import End, EndKind
 from perdure.execution.guard_start import start_guard
-from perdure.state.codec import State, decode, encode
+from perdure.state.codec import Encoded, State, decode, encode
 
-__all__ = ["IsolatedEngine", "MakeEngine", "receive", "send"]
+__all__ = ["IsolatedEngine", "MakeEngine", "engines_process", "receive", "send"]
 
 LENGTH = struct.Struct("<Q")
 FAREWELL = 5.0  # seconds that a script's `shutdown` may take before its process is killed
@@ -35,6 +35,15 @@ MakeEngine = Callable[..., tuple[Engine, dict[str, Any]]]
 It takes the arguments given, the config, and what the engine was answered at its start before. It returns the
 engine, and its outputs at its start or nothing.
 """
+
+
+class _EnginesProcess:
+    """Whether this is the process of an isolated engine, which starts no others by itself."""
+
+    here = False
+
+
+engines_process = _EnginesProcess()
 
 
 class IsolatedEngine:
@@ -136,8 +145,12 @@ class IsolatedEngine:
 
     def snapshot(self) -> State:
         """Return the engine's state."""
-        state, self.refusal = self._call("snapshot", None, self._patience)
-        return cast("State", state)
+        return cast("State", decode(self.encoded()))
+
+    def encoded(self) -> Encoded:
+        """Return the engine's state as its process has encoded it."""
+        blob, self.refusal = self._call("snapshot", None, self._patience)
+        return Encoded(blob)
 
     def restore(self, state: State) -> None:
         """Go to what `snapshot` returned."""

@@ -2,22 +2,39 @@
 
 import copy
 import hashlib
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
+
+import msgspec
 
 from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
 from perdure.engines.agents.engine import AgentEngine
 from perdure.engines.agents.outputs import OutputNames
+from perdure.engines.base import Engine
 from perdure.engines.numbers import finite
-from perdure.errors import InvalidRunSpecs, InvalidScenario, nearest
+from perdure.engines.reference import EngineReference, importable_reference
+from perdure.errors import (
+    InvalidRunSpecs,
+    InvalidScenario,
+    ModelChanged,
+    PerdureError,
+    message_of,
+    nearest,
+)
+from perdure.execution.environment import allowed
+from perdure.execution.isolated_engine import IsolatedEngine, engines_process
 from perdure.scenarios.code_identity import code_identity
 from perdure.scenarios.model import Settings, unknown_names
 from perdure.scenarios.whole_run import whole_run
-from perdure.state.codec import pack
+from perdure.state.codec import State, pack
 
-__all__ = ["AgentModel"]
+__all__ = ["AgentModel", "make_agents"]
+
+_PATIENCE = 60.0  # seconds that a start or a snapshot may take, at least
+_HASH_SEED = {"PYTHONHASHSEED": "0"}  # so that sets are walked in the same order in each process
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,8 @@ class AgentModel:
     Each run has a model of its own: a class is called with `name`, `scheduler` and `data_collector`, an
     object is copied. Then `instantiate_model` and `configure` are called.
 
+    Sessions step it in a process of its own if that can import it; see `make_engine`.
+
     Attributes
     ----------
     given
@@ -35,11 +54,19 @@ class AgentModel:
         What it is called.
     manager
         The name of its manager.
+    timeout
+        Seconds that a step in a process of its own may take; None for any. A start or a snapshot may take as
+        long, but at least 60 s.
+    reference
+        Where another process finds what was given; None if it can't import it. By default that of a class,
+        and None for an object.
     """
 
     given: Model | type[Model]
     name: str
     manager: str = ""
+    timeout: float | None = 60.0
+    reference: EngineReference | None = None
     probe: Model = field(init=False, repr=False, compare=False)
 
     engine_name: ClassVar[str] = "agents"
@@ -47,6 +74,11 @@ class AgentModel:
     inputs: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
+        if self.timeout is not None and not (finite(self.timeout) or 0.0) > 0.0:
+            reason = f"the timeout of {self.name!r} is {self.timeout!r:.80}, not a positive number of seconds"
+            raise InvalidScenario(reason=reason)
+        if self.reference is None and isinstance(self.given, type):
+            object.__setattr__(self, "reference", importable_reference(self.given))
         object.__setattr__(self, "probe", self._built())
 
     @property
@@ -119,7 +151,7 @@ class AgentModel:
     def frozen(self) -> "AgentModel":
         """Return a copy that runs as this model does now."""
         given = self.given if isinstance(self.given, type) else copy.deepcopy(self.given)
-        made = AgentModel(given, self.name, self.manager)
+        made = replace(self, given=given)
         made.fingerprint()
         return made
 
@@ -175,8 +207,27 @@ class AgentModel:
         """Return a state that a former version made in the present form, by the model's upgrade function."""
         return state if self.probe.upgrade is None else self.probe.upgrade(state, former)
 
-    def make_engine(self) -> AgentEngine:
-        """Return a fresh engine, not initialised yet."""
+    @property
+    def isolated(self) -> bool:
+        """Whether sessions step it in a process of its own, where nothing else draws from its generators."""
+        return self.reference is not None and self.reference.importable and not engines_process.here
+
+    def make_engine(self) -> Engine:
+        """Return a fresh engine, not initialised: in a process of its own if that can import the model."""
+        if not self.isolated:
+            return self.make_engine_here()
+        return IsolatedEngine(
+            self.name,
+            make_agents,
+            [self.name, self.manager, msgspec.to_builtins(self.reference), [*self._code], self._built_digest],
+            timeout=self.timeout,
+            setting=f"the timeout of the manager {self.manager!r}",
+            environment=allowed(os.environ) | _HASH_SEED,
+            patience=None if self.timeout is None else max(self.timeout, _PATIENCE),
+        )
+
+    def make_engine_here(self) -> AgentEngine:
+        """Return a fresh engine in this process, whose model can be looked at."""
         return AgentEngine(self.name, self.construct)
 
     def construct(self, definition: Mapping[str, Any]) -> Model:
@@ -188,13 +239,13 @@ class AgentModel:
 
     def started(self, config: Mapping[str, Any]) -> Model:
         """Return a new model at the start of a scenario's config, with random draws of its own."""
-        engine = self.make_engine()
+        engine = self.make_engine_here()
         engine.initialize(config)
         return engine.model
 
     def run_config(self, config: Mapping[str, Any]) -> Model:
         """Return a new model after a whole run, as BPTK-Py runs it: all steps of the last round are taken."""
-        engine = self.make_engine()
+        engine = self.make_engine_here()
         engine.initialize(config)
         engine.run()
         return engine.model
@@ -224,26 +275,94 @@ class AgentModel:
         model.instantiate_model()
         return model
 
+    def check_code(self, code: Sequence[str], built: bytes) -> None:
+        """Raise `ModelChanged` unless this is the model whose code and construction another process knows.
+
+        That one may have imported more of the same packages.
+        """
+        if not set(self._code) <= set(code) or self._built_digest != built:
+            raise ModelChanged(
+                f"What computes the model {self.name!r} has changed since it was registered. Put its files "
+                "back, or start the server anew; sessions of the former version are then upgraded."
+            )
+
+    @property
+    def _kind(self) -> type[Model]:
+        return self.given if isinstance(self.given, type) else type(self.given)
+
     @cached_property
     def _fingerprint(self) -> str:
-        kind = self.given if isinstance(self.given, type) else type(self.given)
+        identity: list[State] = [self._kind.__qualname__, [*self._code], *self._built_identity]
+        return hashlib.blake2b(pack(identity), digest_size=16).hexdigest()
+
+    @cached_property
+    def _code(self) -> list[str]:
+        return code_identity(self._kind)
+
+    @property
+    def _built_digest(self) -> bytes:
+        return hashlib.blake2b(pack([*self._built_identity]), digest_size=16).digest()
+
+    @cached_property
+    def _built_identity(self) -> list[dict[str, State]]:
+        """What `instantiate_model` made, as plain data."""
         program = self.probe.program()
         parts = {**program.definitions, **program.initials}
-        identity: list[Any] = [
-            kind.__qualname__,
-            code_identity(kind),
+        return [
             {name: repr(part.code) for name, part in sorted(parts.items())},
-            dict(sorted(program.constants.items())),
+            {**dict(sorted(program.constants.items()))},
             {name: repr(self.probe.points[name]) for name in sorted(self.probe.points)},
             {name: repr(value) for name, value in sorted(self._plain_attributes().items())},
         ]
-        return hashlib.blake2b(pack(identity), digest_size=16).hexdigest()
 
     def _plain_attributes(self) -> dict[str, Any]:
         """Return the attributes of a given object that are numbers or text."""
         own = self.probe.own_names() | {"name"}
         values = {name: value for name, value in vars(self.probe).items() if name not in own}
         return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+
+
+def make_agents(
+    name: str,
+    manager: str,
+    reference: Any,
+    code: Sequence[str],
+    built: bytes,
+    config: Mapping[str, Any],
+    answers: State,
+) -> tuple[AgentEngine, dict[str, Any]]:
+    """Create an engine of agents in a process of its own, from plain data.
+
+    Parameters
+    ----------
+    name, manager, reference
+        The model's.
+    code, built
+        What `AgentModel.check_code` compares.
+    config
+        The config of the engine.
+    answers
+        None: agents ask for nothing.
+
+    Raises
+    ------
+    ModelChanged
+        If the model in the files has changed.
+    InvalidScenario
+        If it can't be imported.
+    """
+    place = msgspec.convert(reference, EngineReference)
+    try:
+        model = AgentModel(place.load(), name, manager)  # type: ignore[arg-type]
+    except PerdureError:
+        raise
+    except (Exception, SystemExit) as error:  # it is the author's code
+        reason = f"its process can't import the model {name!r}: {type(error).__name__}: {message_of(error)}"
+        raise InvalidScenario(reason=reason.rstrip(".")) from error
+    model.check_code(code, built)
+    engine = model.make_engine_here()
+    engine.initialize(config)
+    return engine, {}
 
 
 class _Any(Collection[str]):

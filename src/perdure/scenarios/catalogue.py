@@ -5,7 +5,7 @@ The names of the methods are those of BPTK's `bptk` class, whose users know them
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ __all__ = ["Catalogue", "Manager", "Names", "check_outputs", "names_of"]
 
 log = structlog.get_logger(__name__)
 
-_MANAGER_KEYS = ("model", "type", "name", "base_constants", "base_points", "units", "scenarios", "source")
+_MANAGER_KEYS = (
+    *("model", "type", "name", "base_constants", "base_points", "units", "scenarios", "source", "timeout"),
+)
 _RUN_SPECS = "runspecs"
 MANAGER_TYPES = ("sd", "abm")
 """The types of managers in definitions: of system dynamics or another engine, and of agents."""
@@ -122,6 +124,19 @@ class Manager:
         if name in self.scenarios:
             log.info("scenario_replaced", manager=self.name, scenario=name)
         self.scenarios[name] = self.make(name, definition)
+
+    def set_timeout(self, timeout: Any) -> None:
+        """Let a step of agents in a process of their own take so many seconds; None for any.
+
+        Raises
+        ------
+        InvalidScenario
+            If its model is no model of agents, or it isn't a positive number.
+        """
+        if not isinstance(self.given, AgentModel):
+            raise InvalidScenario(reason=f"only managers of agents have a timeout, and {self.name!r} is none")
+        self.given = replace(self.given, timeout=timeout)
+        self.renew()
 
     def renew(self) -> None:
         """Copy the given model again, as it is now, and run the scenarios with that."""
@@ -322,6 +337,8 @@ class Catalogue:
             manager = _manager(name, place, definition, folder) if known is None else known.copy()
             if known is not None:
                 _meet_model(place, manager, definition.get("model"), folder)
+            if "timeout" in definition:
+                manager.set_timeout(definition["timeout"])
             manager.base_constants |= frozen(_mapping(place, definition, "base_constants"))
             manager.base_points |= frozen(_mapping(place, definition, "base_points"))
             manager.units |= _units(place, definition)

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from perdure.engines.agents import Model as AgentsModel
+from perdure.engines.reference import EngineReference
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, PerdureError, with_article
 from perdure.scenarios.agent_model import AgentModel
@@ -93,7 +94,8 @@ def load_model(name: str, folder: Path | None = None) -> GivenModel:
     """
     if is_model_file(name):
         return load_model_file((folder or Path()) / name)
-    return model_of(_found(name, folder), name)
+    found, _ = _found(name, folder)
+    return model_of(found, name)
 
 
 def load_agents(given: object, manager: str, place: str, folder: Path | None = None) -> AgentModel:
@@ -110,7 +112,10 @@ def load_agents(given: object, manager: str, place: str, folder: Path | None = N
     folder
         As for `load_model`.
     """
-    found: Any = _found(given, folder) if isinstance(given, str) else given
+    found: Any = given
+    reference = None
+    if isinstance(given, str):
+        found, reference = _found(given, folder)
     made = found if isinstance(found, type) else type(found)
     if not issubclass(made, AgentsModel):
         raise InvalidScenario(
@@ -118,22 +123,30 @@ def load_agents(given: object, manager: str, place: str, folder: Path | None = N
         )
     name = made.__name__ if isinstance(found, type) else found.name
     with users_code(f"the model of {place}"):
-        return AgentModel(found, name or made.__name__, manager)
+        return AgentModel(found, name or made.__name__, manager, reference=reference)
 
 
-def _found(name: str, folder: Path | None) -> Any:
-    """Return what a name stands for: a model, or a class or function that makes one."""
+def _found(name: str, folder: Path | None) -> tuple[Any, EngineReference]:
+    """Return what a name stands for, a model, or a class or function that makes one, and where it is."""
     path = _path(name, folder)
     if path.is_file():
         module = _import_file(path)
-        found = next((getattr(module, known) for known in MODEL_NAMES if hasattr(module, known)), None)
-        if found is None:
+        attribute = next((known for known in MODEL_NAMES if getattr(module, known, None) is not None), None)
+        if attribute is None:
             raise InvalidScenario(reason=f"{path} defines neither {' nor '.join(MODEL_NAMES)}")
-        return found
+        return getattr(module, attribute), _reference(path, attribute)
     module_name, _, attribute = name.rpartition(".")
     if not module_name:
         raise InvalidScenario(reason=f"there is no model {name!r}: neither the file {path} nor a module")
-    return load_attribute(module_name, attribute, folder)
+    found = load_attribute(module_name, attribute, folder)
+    file = Path(module_name)
+    if file.suffix == ".py":
+        return found, _reference(file, attribute)
+    return found, EngineReference(module=module_name, attribute=attribute)
+
+
+def _reference(path: Path, attribute: str) -> EngineReference:
+    return EngineReference(module=_module_name(path), attribute=attribute, file=str(path.resolve()))
 
 
 def load_system_dynamics(name: str, folder: Path | None = None) -> Model:
@@ -224,9 +237,13 @@ def _attribute(module: ModuleType, name: str, attribute: str) -> Any:
         raise InvalidScenario(reason=f"the module {name!r} has no {attribute!r}") from None
 
 
-def _import_file(path: Path) -> ModuleType:
+def _module_name(path: Path) -> str:
     # The same in every process: a model's hash may have the names of classes in it.
-    name = f"perdure_model_{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}"
+    return f"perdure_model_{path.stem}_{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]}"
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InvalidScenario(reason=f"{path} is not a Python file")

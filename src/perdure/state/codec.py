@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 else:
     State = Any
 
-__all__ = ["State", "check", "decode", "encode", "pack", "same", "unpack"]
+__all__ = ["Encoded", "State", "check", "decode", "encode", "pack", "same", "unpack"]
 
 FORMAT = 2
 COMPRESSED = 1
@@ -177,6 +177,10 @@ def _from_wire(code: int, data: memoryview) -> Any:
 _decoder = msgspec.msgpack.Decoder(ext_hook=_from_wire, strict=True)
 
 
+class Encoded(bytes):
+    """A state that another process has encoded; `encode` returns it as it is."""
+
+
 def encode(value: State, *, schema: int = 1) -> bytes:
     """Encode a state as a checked blob.
 
@@ -184,7 +188,8 @@ def encode(value: State, *, schema: int = 1) -> bytes:
     ----------
     value
         None, bool, int of any size, float, str, bytes, ndarray, NumPy scalar, tuple, list or dict (keys of
-        str, or int of up to 64 bits), nested; or a DataFrame, Series or Index of pandas.
+        str, or int of up to 64 bits), nested; or a DataFrame, Series or Index of pandas; or an `Encoded`
+        state.
     schema
         Version of the value's own layout, 0 to 65,535. `decode` refuses a version newer than it expects.
 
@@ -194,6 +199,8 @@ def encode(value: State, *, schema: int = 1) -> bytes:
         If a part of the value is of another type, a key is too large, or text isn't Unicode. The message
         names the part.
     """
+    if type(value) is Encoded:
+        return bytes(value)
     body = pack(value)
     flags = 0
     if len(body) > COMPRESS_ABOVE:

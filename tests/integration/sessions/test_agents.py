@@ -1,22 +1,31 @@
 """Sessions on a hybrid model with random agents and events in flight: resumed, forked, changed, refused."""
 
 import asyncio
+import os
+import random
+import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import DEFINITION, Person, Town, town_catalogue
+from tests.support.odd_agents import STUCK_AT, KillingTown, WaitingTown, definition
 from tests.support.small import sessions_on
 
 from perdure.drivers.session_requests import NewSession, StepRequest
+from perdure.drivers.stepping import MAX_CRASHES
 from perdure.engines.agents.engine import drawing
 from perdure.engines.generators import Generators
-from perdure.errors import ModelChanged, NotSnapshotable
+from perdure.errors import EngineCrashed, ModelChanged, NotSnapshotable
+from perdure.lifecycle import RunStatus
 from perdure.scenarios import Catalogue
+from perdure.state.codec import encode
 from perdure.stores.base import Store
 from perdure.stores.sqlite import SqliteStore
 
@@ -49,21 +58,163 @@ async def rows(sessions: Any, run_id: str, first: int, last: int) -> list[Any]:
     return taken
 
 
-@pytest.mark.parametrize("every", [1, 4])
-def test_resume_and_fork_at_every_step_equal_the_uninterrupted_run(store: Store, every: int) -> None:
-    catalogue = town_catalogue()
+def town_here() -> type[Town]:
+    """Return a class that no other process can import, so that the server itself steps it."""
+
+    class Here(Town):
+        pass
+
+    return Here
+
+
+@pytest.mark.parametrize(("every", "stride", "here"), [(1, 1, True), (4, 3, True), (4, 11, False)])
+def test_resume_and_fork_at_every_step_equal_the_uninterrupted_run(
+    store: Store, every: int, stride: int, here: bool
+) -> None:
+    catalogue = catalogue_of(town_here()) if here else town_catalogue()
+    assert catalogue.scenario("town", "base").model.isolated is not here
 
     async def work() -> None:
         async with aclosing(sessions_on(store, catalogue, savepoint_every=every)) as sessions:
             run_id = (await sessions.create("me", NEW)).run.id
             whole = await rows(sessions, run_id, 1, STEPS)
-            for step in range(0, STEPS, 1 if every == 1 else 3):
+            for step in range(0, STEPS, stride):
                 fork = (await sessions.fork("me", run_id, step)).run.id
                 assert await rows(sessions, fork, step + 1, STEPS) == whole[step:], f"forked at {step}"
             again = (await sessions.create("me", NEW)).run.id
-        for step in range(1, STEPS + 1):  # a new server for each step
+        for step in range(1, STEPS + 1, stride):  # a new server for each step, or for a few
+            last = min(step + stride - 1, STEPS)
             async with aclosing(sessions_on(store, catalogue, savepoint_every=every)) as sessions:
-                assert await rows(sessions, again, step, step) == [whole[step - 1]]
+                assert await rows(sessions, again, step, last) == whole[step - 1 : last]
+
+    asyncio.run(work())
+
+
+def test_the_server_and_a_process_of_its_own_compute_the_same_bits(store: Store) -> None:
+    async def work() -> None:
+        found = []
+        for model in (town_here(), Town):
+            async with aclosing(sessions_on(store, catalogue_of(model))) as sessions:
+                run_id = (await sessions.create("me", NEW)).run.id
+                taken = await rows(sessions, run_id, 1, STEPS)
+                found.append(encode(taken))
+        assert found[0] == found[1]
+
+    asyncio.run(work())
+
+
+@contextmanager
+def others_draw() -> Iterator[None]:
+    """Let a thread draw from the global generators all the time."""
+    ended, drawn = threading.Event(), threading.Event()
+
+    def draw() -> None:
+        while not ended.is_set():
+            random.random()
+            np.random.random()
+            drawn.set()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        drawn.wait()
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_thread_that_draws_all_the_time_disturbs_no_draw_of_agents_also_in_a_restore(store: Store) -> None:
+    catalogue = town_catalogue()
+
+    async def work() -> None:
+        async with aclosing(sessions_on(store, catalogue)) as sessions:
+            whole = await rows(sessions, (await sessions.create("me", NEW)).run.id, 1, STEPS)
+        with others_draw():
+            async with aclosing(sessions_on(store, catalogue)) as sessions:
+                run_id = (await sessions.create("me", NEW)).run.id
+                taken = await rows(sessions, run_id, 1, 11)
+            async with aclosing(sessions_on(store, catalogue)) as sessions:
+                taken += await rows(sessions, run_id, 12, STEPS)
+        assert taken == whole
+
+    asyncio.run(work())
+
+
+def odd_catalogue(model: type[Town], timeout: float | None = None, **paths: str) -> Catalogue:
+    made = Catalogue()
+    scenarios = {name: definition(path) for name, path in paths.items()}
+    made.register_scenario_manager(
+        {"town": {"type": "abm", "model": model, "timeout": timeout, "scenarios": scenarios}}
+    )
+    return made
+
+
+def new(scenario: str) -> NewSession:
+    return NewSession(scenarios={"town": [scenario]}, outputs=["burden", "agents/person"], seed=5)
+
+
+def test_an_agent_that_never_ends_its_act_blocks_no_other_session_and_can_be_stopped(
+    store: Store, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that neither end waits for the other to be opened
+    catalogue = odd_catalogue(WaitingTown, stuck=str(tmp_path / "pipe"), well="")
+
+    async def work() -> None:
+        async with aclosing(sessions_on(store, catalogue)) as sessions:
+            well = (await sessions.create("me", new("well"))).run.id
+            others = {*engine_processes()}
+            stuck = (await sessions.create("me", new("stuck"))).run.id
+            endless = asyncio.create_task(sessions.step("me", stuck, StepRequest(steps=9)))
+            assert await asyncio.to_thread(os.read, pipe, 7) == b"waiting"
+            assert len((await sessions.step("me", well, StepRequest(steps=9))).steps) == 9
+            assert not endless.done()
+            for crash in range(1 + MAX_CRASHES):
+                if crash:
+                    assert await asyncio.to_thread(os.read, pipe, 7) == b"waiting"
+                (pid,) = {*engine_processes()} - others
+                os.kill(pid, signal.SIGKILL)
+            with pytest.raises(EngineCrashed, match=r"3 times in a row in step 5 .* by SIGKILL"):
+                await endless
+            assert len((await sessions.log("me", stuck, 0, 10)).steps) == 4
+            assert (await sessions.stop("me", stuck)).state is RunStatus.STOPPED
+
+    try:
+        asyncio.run(work())
+    finally:
+        os.close(pipe)
+
+
+def test_an_act_is_ended_at_the_timeout_of_its_manager() -> None:
+    scenario = odd_catalogue(WaitingTown, 0.2, stuck=os.devnull).scenario("town", "stuck")
+    engine = scenario.start({**scenario.config(["burden"], seed=1), "starttime": STUCK_AT})
+    with (
+        closing(engine),
+        pytest.raises(EngineCrashed, match=r"longer than 0\.2 s \(the timeout of the manager 't"),
+    ):
+        engine.step({})
+    assert engine_processes() == []
+
+
+def test_agents_whose_process_is_killed_go_on_with_the_same_numbers(store: Store, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    catalogue = odd_catalogue(KillingTown, base=str(mark))
+
+    async def work() -> None:
+        async with aclosing(sessions_on(store, catalogue, savepoint_every=4)) as sessions:
+            whole = await sessions.step(
+                "me", (await sessions.create("me", new("base"))).run.id, StepRequest(steps=20)
+            )
+            (former,) = engine_processes()
+            run_id = (await sessions.create("me", new("base"))).run.id
+            taken = [*(await sessions.step("me", run_id, StepRequest(steps=2))).steps]
+            (pid,) = {*engine_processes()} - {former}
+            os.kill(pid, signal.SIGKILL)  # between steps
+            mark.touch()  # and within one
+            taken += (await sessions.step("me", run_id, StepRequest(steps=18))).steps
+            assert not mark.exists()
+            assert taken == whole.steps
 
     asyncio.run(work())
 
@@ -131,7 +282,7 @@ def test_a_step_that_waits_for_other_agents_does_not_stop_the_event_loop(
     store: Store,
 ) -> None:
     async def work() -> None:
-        async with aclosing(sessions_on(store, town_catalogue())) as sessions:
+        async with aclosing(sessions_on(store, catalogue_of(town_here()))) as sessions:
             run_id = (await sessions.create("me", NEW)).run.id
             await rows(sessions, run_id, 1, 3)  # its steps are quick
             loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ from tests.support.any_engines import (
     Stuck,
     Summing,
     catalogue_with,
+    engine_processes,
     new,
     summing,
 )
@@ -35,7 +36,6 @@ from perdure.errors import (
     Refused,
     ScriptFailed,
 )
-from perdure.execution.guard import content, descendants
 from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.run import Key
 from perdure.scenarios import Catalogue, EngineModel, engine_model
@@ -68,12 +68,6 @@ def dying(folder: Path, deaths: int, **given: Any) -> EngineModel:
     file.write_text(str(deaths))
     config = {"dies_at": 4, "deaths": str(file)} | given.pop("config", {})
     return summing(Dying, config=config, **given)
-
-
-def engine_processes() -> list[int]:
-    """Return the processes of engines below this one, without their guards."""
-    commands = {pid: content(f"/proc/{pid}/cmdline") for pid in descendants(os.getpid())}
-    return [pid for pid, it in commands.items() if b"engine_process" in it and b"guard.py" not in it]
 
 
 async def totals(sessions: Sessions, run_id: str) -> list[Any]:

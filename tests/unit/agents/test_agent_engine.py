@@ -45,7 +45,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def engine_of(kind: type[Model]) -> Callable[[], AgentEngine]:
-    return AgentModel(kind, "town").make_engine
+    return AgentModel(kind, "town").make_engine_here
 
 
 def test_a_hybrid_with_random_agents_and_events_in_flight_resumes_at_every_step_with_the_same_bits() -> None:

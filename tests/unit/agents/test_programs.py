@@ -44,7 +44,7 @@ def check_resumes(
         "definition": {"agents": specs},
         "seed": 2,
     }
-    EngineConformance(AgentModel(kind, "m").make_engine, config, [{}] * (round(stop / dt) + 1)).check()
+    EngineConformance(AgentModel(kind, "m").make_engine_here, config, [{}] * (round(stop / dt) + 1)).check()
 
 
 # An advertiser broadcasts, customers tell each other; rewards come later ------------------------------------
@@ -237,7 +237,7 @@ class Clocks(Model):
 def test_a_session_ends_at_the_stop_time_and_a_run_with_the_last_round() -> None:
     specs = agents(("clock", 1, {}))
     assert ran(Clocks, 2, specs, dt=0.5).rounds == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
-    engine = AgentModel(Clocks, "m").make_engine()
+    engine = AgentModel(Clocks, "m").make_engine_here()
     definition = {"agents": specs}
     engine.initialize(
         {"starttime": 0, "stoptime": 2, "dt": 0.5, "outputs": ["agents/clock"], "definition": definition}

@@ -129,7 +129,7 @@ def engine_of(kind: type[Agent]) -> Any:
         def instantiate_model(self) -> None:
             self.register_agent_factory("agent", lambda i, model, p: kind(i, model, p))
 
-    engine = AgentModel(Place, "place").make_engine()
+    engine = AgentModel(Place, "place").make_engine_here()
     agents = [{"name": "agent", "count": 2}]
     engine.initialize(
         {

@@ -259,6 +259,14 @@ def test_equal_values_are_the_same_whatever_their_compression(state: Any) -> Non
     assert not same(encode(state), encode([state]))
 
 
+def test_what_is_encoded_already_is_taken_as_it_is_and_only_as_a_whole() -> None:
+    blob = encode({"count": [*range(1000)]})
+    again = encode(Encoded(blob))
+    assert again == blob and type(again) is bytes
+    with pytest.raises(NotSnapshotable, match="Encoded is none of"):
+        encode([Encoded(blob)])
+
+
 def test_not_a_number_is_the_same_as_itself() -> None:
     assert same(encode([math.nan]), encode([math.nan], schema=2))
     assert not same(encode([0.0]), encode([-0.0]))

@@ -1,0 +1,135 @@
+"""Which models of agents get a process of their own, and what keeps one from starting."""
+
+import importlib
+import sys
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from tests.support.bptk_agents import Town
+
+from perdure.errors import InvalidScenario, ModelChanged
+from perdure.execution.isolated_engine import IsolatedEngine, engines_process
+from perdure.scenarios import Catalogue, Scenario
+
+TEXT = """
+import random
+from perdure.bptk import Agent, Model
+
+class Walker(Agent):
+    def initialize(self):
+        self.agent_type, self.state, self.place = "walker", "walking", 0.0
+
+    def act(self, time, round_no, step_no):
+        self.place += random.random()
+
+class Walk(Model):
+    length = 0.0
+
+    def instantiate_model(self):
+        self.register_agent_factory("walker", lambda i, model, given: Walker(i, model, given))
+        places = self.function("places", lambda model, t: sum(a.place + self.length for a in model.agents))
+        self.converter("shown").equation = places()
+"""
+DEFINITION = {
+    "runspecs": {"starttime": 1, "stoptime": 3, "dt": 1},
+    "agents": [{"name": "walker", "count": 2}],
+}
+
+
+def scenario_of(model: Any, folder: Path | None = None, **more: Any) -> Scenario:
+    made = Catalogue()
+    definition = {"type": "abm", "model": model, "scenarios": {"base": DEFINITION}, **more}
+    made.register_scenario_manager({"m": definition}, folder=folder)
+    return made.scenario("m", "base")
+
+
+def shown(scenario: Scenario) -> list[float]:
+    """Return what a scenario answers in each step."""
+    with closing(scenario.start(scenario.config(["shown"], seed=1))) as engine:
+        assert isinstance(engine, IsolatedEngine) is scenario.model.isolated  # type: ignore[attr-defined]
+        return [engine.step({})["shown"] for _ in range(3)]
+
+
+def is_isolated(model: Any) -> bool:
+    isolated: bool = town_of(model).model.isolated  # type: ignore[attr-defined]
+    return isolated
+
+
+def town_of(model: Any, **more: Any) -> Scenario:
+    return scenario_of(model, scenarios={"base": {}}, **more)
+
+
+def test_a_model_of_a_file_is_found_in_its_process_and_an_edited_one_refused(tmp_path: Path) -> None:
+    file = tmp_path / "walk.py"
+    file.write_text(TEXT + "model = Walk\n")
+    scenario = scenario_of("walk", tmp_path)
+    assert scenario.model.isolated  # type: ignore[attr-defined]
+    assert len({*shown(scenario)}) == 3
+    file.write_text(file.read_text().replace("random.random()", "2.0 * random.random()"))
+    with pytest.raises(ModelChanged, match="'Walk' has changed since it was registered"):
+        shown(scenario)
+
+
+def test_an_object_is_made_again_in_the_process_if_it_is_known_by_name(tmp_path: Path) -> None:
+    (tmp_path / "walk.py").write_text(TEXT + "model = Walk(name='walk')\nmodel.length = 5.0\n")
+    scenario = scenario_of("walk", tmp_path)
+    assert scenario.model.isolated  # type: ignore[attr-defined]
+    isolated = shown(scenario)
+    assert min(isolated) > 10.0
+    given = scenario_of(sys.modules[type(scenario.model.given).__module__].model)  # type: ignore[attr-defined]
+    assert not given.model.isolated  # type: ignore[attr-defined]
+    assert shown(given) == isolated
+
+
+def test_classes_that_no_other_process_can_import_are_stepped_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Local(Town):
+        pass
+
+    main = type("Main", (Town,), {"__module__": "__main__"})
+    nowhere = ModuleType("a_module_without_a_file")
+    monkeypatch.setitem(sys.modules, nowhere.__name__, nowhere)
+    noted = nowhere.Noted = type("Noted", (Town,), {"__module__": nowhere.__name__})  # type: ignore[attr-defined]
+    renamed = type("Renamed", (Town,), {"__module__": Town.__module__})
+    assert [is_isolated(model) for model in (Local, main, noted, renamed)] == [False] * 4
+    assert is_isolated(Town)
+
+
+def test_an_engines_process_starts_no_others_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines_process, "here", True)
+    assert not is_isolated(Town)
+
+
+def test_a_process_that_has_imported_less_of_a_package_still_knows_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "walks_of_tests"
+    package.mkdir()
+    (package / "__init__.py").write_text("FACTOR = 2.0\n")
+    (package / "others.py").write_text("def unused(): pass\n")
+    (tmp_path / "walk.py").write_text("import walks_of_tests\n" + TEXT + "model = Walk\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("walks_of_tests.others")
+    assert len(shown(scenario_of("walk", tmp_path))) == 3
+
+
+def test_what_the_process_cannot_import_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WALKS_FOLDER", "somewhere")
+    (tmp_path / "walk.py").write_text(f"import os\nos.environ['WALKS_FOLDER']\n{TEXT}model = Walk\n")
+    with pytest.raises(
+        InvalidScenario, match="process can't import the model 'Walk': KeyError: 'WALKS_FOLDER'"
+    ):
+        shown(scenario_of("walk", tmp_path))
+
+
+def test_a_timeout_is_a_positive_number_of_a_manager_of_agents() -> None:
+    assert town_of(Town, timeout=2.5).model.timeout == 2.5  # type: ignore[attr-defined]
+    assert town_of(Town, timeout=None).model.timeout is None  # type: ignore[attr-defined]
+    for wrong in (0, -1.0, "2", float("inf")):
+        with pytest.raises(InvalidScenario, match="not a positive number of seconds"):
+            town_of(Town, timeout=wrong)
+    made = Catalogue()
+    with pytest.raises(InvalidScenario, match="only managers of agents have a timeout"):
+        made.register_scenario_manager({"m": {"model": Town, "timeout": 2.0, "scenarios": {"base": {}}}})
