@@ -1,4 +1,4 @@
-"""Models of agents that misbehave: one waits for ever in a step, one kills its process in a step."""
+"""Models of agents that misbehave: one waits for ever, one kills its process, one leaves threads."""
 
 import os
 import signal
@@ -29,6 +29,19 @@ class Killing(Person):
         if time == KILLED_AT and self.model.path and Path(self.model.path).exists():
             Path(self.model.path).unlink()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Threaded(Person):
+    """A person who leaves a thread behind, which ends when the process does."""
+
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+class ThreadedTown(Town):
+    def instantiate_model(self) -> None:
+        super().instantiate_model()
+        self.register_agent_factory("person", lambda i, model, p: Threaded(i, model, p, "person"))
 
 
 class WaitingTown(Town):

@@ -16,6 +16,7 @@ from perdure.drivers.locks import RunLocks
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.engines.base import Engine
 from perdure.errors import ModelChanged, OtherNumerics, ScenarioNotFound
+from perdure.execution.spare_processes import spares
 from perdure.numerics import Numerics
 from perdure.observability import Metrics
 from perdure.run import Run
@@ -72,6 +73,7 @@ class LiveSessions:
         self._processes = 0
         # Threads that wait for engines to end; they end in `aclose`.
         self._closing = ThreadPoolExecutor(CLOSING, "perdure-closes-engines")
+        spares.open()
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
 
     def __iter__(self) -> Iterator[LiveSession]:
@@ -112,8 +114,9 @@ class LiveSessions:
             live.close()
 
     async def aclose(self) -> None:
-        """Wait until the processes of all sessions that were dropped have ended."""
+        """Wait until the processes of all sessions that were dropped have ended, and the spare ones."""
         await asyncio.to_thread(self._closing.shutdown)
+        await asyncio.to_thread(spares.close)
 
     def start(self, run_id: str, owner: str, spec: SessionSpec) -> LiveSession:
         """Start a session at position 0; it isn't held yet. Blocks while it computes."""

@@ -20,6 +20,8 @@ from perdure.state.codec import encode
 
 __all__ = ["main"]
 
+_OWN_THREADS = 2  # the main one, and the one that waits for the parent's end
+
 
 def main(descriptor: int) -> None:
     """Answer calls on the socket with this descriptor."""
@@ -45,6 +47,8 @@ def _serve(connection: socket.socket) -> None:
                 engine, value = _function(make)(*arguments, config, answers)
             elif engine is not None:  # it may be closed after it couldn't be initialised
                 value = _called(engine, method, argument)
+            if method == "release":  # whether nothing of the engine runs on
+                engine, value = None, threading.active_count() == _OWN_THREADS
             if method in ("initialize", "step"):
                 value = {port: copied(data, port, name) for port, data in value.items()}
             about: list[Any] = [0.0, True]
@@ -92,7 +96,7 @@ def _called(engine: Engine, method: str, argument: Any) -> Any:
             return snapshot_warnings(_modules(engine))
         case "restore_warned":
             restore_warnings(argument, _modules(engine))
-        case "close":
+        case "release" | "close":
             engine.close()
     return None
 

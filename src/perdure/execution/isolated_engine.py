@@ -8,10 +8,10 @@ closes it or is gone, also in the middle of a step: nothing outlives a parent th
 import os
 import socket
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
+from pathlib import Path
 from signal import Signals
 from typing import Any, NoReturn, cast
 
@@ -19,15 +19,14 @@ import perdure.errors
 from perdure.engines.base import Engine
 from perdure.engines.json_data import copied
 from perdure.errors import EngineCrashed, PerdureError
-from perdure.execution.child_limits import ChildLimits
 from perdure.execution.end import End, EndKind
-from perdure.execution.guard_start import start_guard
-from perdure.state.codec import Encoded, State, decode, encode
+from perdure.execution.engine_handle import FAREWELL, EngineHandle
+from perdure.execution.spare_processes import spares
+from perdure.state.codec import Encoded, State, decode, encode, pack
 
 __all__ = ["IsolatedEngine", "MakeEngine", "engines_process", "receive", "send"]
 
 LENGTH = struct.Struct("<Q")
-FAREWELL = 5.0  # seconds that a script's `shutdown` may take before its process is killed
 
 MakeEngine = Callable[..., tuple[Engine, dict[str, Any]]]
 """Makes an engine in its process and initialises it.
@@ -65,6 +64,9 @@ class IsolatedEngine:
         All variables of the process's environment.
     patience
         Seconds that its start, or a snapshot of it, may take; None for any.
+    reusable
+        Whether its process may be that of an engine with the same arguments, which was closed, and be kept
+        for another one: an engine that leaves nothing behind in its process.
 
     Attributes
     ----------
@@ -84,6 +86,7 @@ class IsolatedEngine:
         setting: str,
         environment: Mapping[str, str],
         patience: float | None = None,
+        reusable: bool = False,
     ) -> None:
         self._name = name
         self._make = f"{make.__module__}:{make.__qualname__}"
@@ -94,9 +97,10 @@ class IsolatedEngine:
         self._patience = patience
         self._given: State = None  # what it was answered when it did what it does next
         self._answers: State = None
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._socket: socket.socket | None = None
+        self._reusable = reusable
+        self._key = b""  # of its process, if that is reusable
+        self._handle: EngineHandle | None = None
+        self._waiting = False  # for an answer
         self._time = 0.0
         self._finished = False
         self.start: dict[str, Any] = {}
@@ -113,8 +117,12 @@ class IsolatedEngine:
         return self._finished
 
     def initialize(self, config: Mapping[str, Any]) -> None:
-        """Start the process, and have it make and initialise the engine."""
-        self._launch()
+        """Start a process, or take a spare one, and have it make and initialise the engine."""
+        if self._reusable:
+            variables = [f"{name}={value}" for name, value in sorted(self._environment.items())]
+            self._key = pack([self._make, self._arguments, [*variables], str(Path.cwd())])
+        spare = spares.take(self._key) if self._reusable else None
+        self._handle = spare or EngineHandle(self._environment)
         start = [sys.path, self._make, self._name, self._arguments, dict(config), self._given]
         self.start = self._data(self._call("initialize", start, self._patience))
         self._given = None
@@ -180,65 +188,24 @@ class IsolatedEngine:
         self._call("restore_warned", state)
 
     def close(self) -> None:
-        """Close the engine, and end its process; then raise what its own `close` raised."""
-        connection, self._socket = self._socket, None
-        if connection is None:
+        """Close the engine, and end its process or keep it as a spare one; then raise what `close` raised."""
+        handle, self._handle = self._handle, None
+        if handle is None:
             return
+        keep = self._reusable and not self._waiting and spares.needed
         answer: Any = None
-        with connection, suppress(OSError):  # if it doesn't answer any more, it has nothing to lose
-            connection.settimeout(FAREWELL)
-            send(connection, ["close", None])
-            answer = receive(connection)
-        self._end(kill=answer is None)
+        with suppress(OSError):  # if it doesn't answer any more, it has nothing to lose
+            handle.connection.settimeout(FAREWELL)
+            send(handle.connection, ["release" if keep else "close", None])
+            answer = receive(handle.connection)
+        match answer:
+            case ["answer", True, *_]:
+                spares.put(self._key, handle)
+            case _:
+                handle.end(kill=keep or answer is None)
         match answer:
             case ["error", code, message, values]:
                 raise _error(code, message, values)
-
-    def _launch(self) -> None:
-        with ExitStack() as undo:
-            ours, theirs = map(undo.enter_context, socket.socketpair())
-            control, its_control = map(undo.enter_context, socket.socketpair())
-            self._guard = start_guard(
-                ["-m", "perdure.execution.engine_process", str(theirs.fileno())],
-                control=its_control.fileno(),
-                kept=[theirs.fileno()],
-                limits=ChildLimits(),
-                environment=self._environment,
-            )
-            undo.pop_all()
-        theirs.close()
-        its_control.close()
-        self._socket, self._control = ours, control
-
-    def _end(self, *, kill: bool) -> End:
-        """Wait until nothing is left of the process, or see to it; return how it ended."""
-        process, control = self._guard, self._control
-        assert process is not None and control is not None
-        reported = b""
-        with control:
-            control.settimeout(FAREWELL)
-            for order in [b"k"] if kill else [b"", b"k"]:
-                if order:
-                    with suppress(OSError):  # the guard may have ended already
-                        control.sendall(order)
-                try:
-                    while part := control.recv(1 << 12):
-                        reported += part
-                    break
-                except TimeoutError:
-                    continue
-                except ConnectionError:
-                    break
-            else:
-                process.kill()
-        process.wait()
-        for line in reported.decode(errors="replace").splitlines():
-            match line.split(" "):
-                case ["ended", how, number]:
-                    return End(EndKind(how), int(number))
-                case ["broken", *why]:
-                    return End(EndKind.BROKEN, why=" ".join(why))
-        return End(EndKind.UNWATCHED)
 
     def _copied(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         return {name: copied(data, name, self._name) for name, data in inputs.items()}
@@ -248,24 +215,26 @@ class IsolatedEngine:
         return self._receive(timeout)
 
     def _send(self, method: str, argument: Any) -> None:
-        if self._socket is None:
+        if self._handle is None:
             self._crashed()
+        self._waiting = True
         try:
-            self._socket.settimeout(None)
-            send(self._socket, [method, argument])
+            self._handle.connection.settimeout(None)
+            send(self._handle.connection, [method, argument])
         except OSError:
             self._crashed()
 
     def _receive(self, timeout: float | None) -> Any:
-        if self._socket is None:
+        if self._handle is None:
             self._crashed()
         try:
-            self._socket.settimeout(timeout)
-            answer = receive(self._socket)
+            self._handle.connection.settimeout(timeout)
+            answer = receive(self._handle.connection)
         except TimeoutError:
             self._crashed(f"it took longer than {timeout:g} s ({self._setting})")
         except OSError:
             self._crashed()
+        self._waiting = False
         match answer:
             case ["answer", value, time, finished, answers]:
                 self._time, self._finished = time, finished
@@ -276,10 +245,9 @@ class IsolatedEngine:
         raise AssertionError(f"an engine's process answers in one of two ways, not with {answer!r:.80}")
 
     def _crashed(self, reason: str | None = None) -> NoReturn:
-        connection, self._socket = self._socket, None
-        if connection is not None:
-            connection.close()
-            end = self._end(kill=reason is not None)
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            end = handle.end(kill=reason is not None)
             reason = reason or f"it {_words(end)}"
         raise EngineCrashed(engine=self._name, reason=reason or "it was ended before")
 

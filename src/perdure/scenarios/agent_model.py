@@ -224,6 +224,7 @@ class AgentModel:
             setting=f"the timeout of the manager {self.manager!r}",
             environment=allowed(os.environ) | _HASH_SEED,
             patience=None if self.timeout is None else max(self.timeout, _PATIENCE),
+            reusable=True,
         )
 
     def make_engine_here(self) -> AgentEngine:

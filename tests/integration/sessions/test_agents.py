@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import DEFINITION, Person, Town, town_catalogue
-from tests.support.odd_agents import STUCK_AT, KillingTown, WaitingTown, definition
+from tests.support.odd_agents import STUCK_AT, KillingTown, ThreadedTown, WaitingTown, definition
 from tests.support.small import sessions_on
 
 from perdure.drivers.session_requests import NewSession, StepRequest
@@ -23,6 +23,7 @@ from perdure.drivers.stepping import MAX_CRASHES
 from perdure.engines.agents.engine import drawing
 from perdure.engines.generators import Generators
 from perdure.errors import EngineCrashed, ModelChanged, NotSnapshotable
+from perdure.execution.spare_processes import spares
 from perdure.lifecycle import RunStatus
 from perdure.scenarios import Catalogue
 from perdure.state.codec import encode
@@ -195,6 +196,43 @@ def test_an_act_is_ended_at_the_timeout_of_its_manager() -> None:
     ):
         engine.step({})
     assert engine_processes() == []
+
+
+def test_a_session_that_is_restored_gets_a_process_that_another_has_given_up(store: Store) -> None:
+    async def work() -> None:
+        async with aclosing(sessions_on(store, town_catalogue(), max_engine_processes=1)) as sessions:
+            run_id = (await sessions.create("me", NEW)).run.id
+            other = (await sessions.create("me", NEW)).run.id  # the first one goes
+            taken: dict[str, list[Any]] = {run_id: [], other: []}
+            found: set[int] = {*engine_processes()}
+            for step in range(1, 5):
+                for each in taken:
+                    taken[each] += await rows(sessions, each, step, step)
+                    found |= {*engine_processes()}
+            assert taken[run_id] == taken[other]
+            assert len(found) <= 3  # while a session is restored, the one before may not have gone yet
+        assert engine_processes() == []
+
+    asyncio.run(work())
+
+
+def test_a_process_in_which_something_runs_on_is_not_used_again() -> None:
+    spares.open()
+    try:
+        for model, kept in ((Town, 1), (ThreadedTown, 0)):
+            scenario = odd_catalogue(model, base="").scenario("town", "base")
+            engine = scenario.start(scenario.config(["burden"], seed=1))
+            engine.step({})
+            engine.close()
+            assert len(engine_processes()) == kept
+            again = scenario.start(scenario.config(["burden"], seed=1))
+            assert len(engine_processes()) == 1
+            again.close()
+            spares.close()
+            assert engine_processes() == []
+            spares.open()
+    finally:
+        spares.close()
 
 
 def test_agents_whose_process_is_killed_go_on_with_the_same_numbers(store: Store, tmp_path: Path) -> None:

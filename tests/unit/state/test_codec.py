@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
-from perdure.state.codec import decode, encode, pack, same, unpack
+from perdure.state.codec import Encoded, decode, encode, pack, same, unpack
 
 RECORD = np.dtype([("a", "<i4"), ("b", ">f8", (2,)), ("c", [("d", "S3"), ("e", "<M8[D]")])])
 KINDS = [np.dtype(code) for code in "?bhilqBHILQefdFD"] + [
