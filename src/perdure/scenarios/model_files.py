@@ -52,7 +52,7 @@ def adapted_to(model: ServedModel, settings: Settings) -> tuple[ServedModel, Set
     """
     if not isinstance(model, SystemDynamicsModel) or not model.model.all_overridable:
         return model, settings
-    constants = {name: _number(value) for name, value in settings["constants"].items()}
+    constants = {model.model.spelled(name): _number(value) for name, value in settings["constants"].items()}
     elements = model.model.elements
     replaced = {
         name: value

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
 from perdure.engines.system_dynamics.points import filled
+from perdure.engines.system_dynamics.spellings import AnySpelling
 from perdure.scenarios.model import Settings, unknown_names
 
 __all__ = ["SystemDynamicsModel"]
@@ -61,7 +62,7 @@ class SystemDynamicsModel:
     @property
     def outputs(self) -> Collection[str]:
         """The names of its elements that have a value."""
-        return self.model.outputs
+        return AnySpelling(self.model.outputs, self.model.spelled)
 
     @property
     def elements(self) -> Mapping[str, Sequence[str]]:
@@ -74,7 +75,11 @@ class SystemDynamicsModel:
     @property
     def settable(self) -> Mapping[str, Collection[str]]:
         """Its elements, of which the engine refuses what isn't a constant, and its points."""
-        return {"constants": self.model.elements.keys(), "points": self.model.table_names}
+        spelled = self.model.spelled
+        return {
+            "constants": AnySpelling(self.model.elements.keys(), spelled),
+            "points": AnySpelling(self.model.table_names, spelled),
+        }
 
     @property
     def constants(self) -> Mapping[str, float | None]:
@@ -101,7 +106,11 @@ class SystemDynamicsModel:
 
     def known(self, place: str, settings: Settings) -> tuple[Settings, list[str]]:
         """Return what it has of a scenario's settings, and in words what is wrong but may be lived with."""
-        model, constants, points = self.model, settings["constants"], settings["points"]
+        model = self.model
+        constants, points = (
+            {model.spelled(name): value for name, value in settings[kind].items()}
+            for kind in ("constants", "points")
+        )
         problems = [
             *unknown_names(place, "constant", constants, model.elements, model.overridable),
             *unknown_names(place, "points", points, model.table_names, model.table_names),
@@ -123,15 +132,17 @@ class SystemDynamicsModel:
         model = self.model
         return {
             **config,
-            "outputs": [
-                name
-                for name in config["outputs"]
-                if name in model.elements and model.elements[name].has_value
-            ],
+            "outputs": [name for name in config["outputs"] if name in self.outputs],
             "constants": {
-                name: value for name, value in config["constants"].items() if name in model.overridable
+                name: value
+                for name, value in config["constants"].items()
+                if model.spelled(name) in model.overridable
             },
-            "points": {name: table for name, table in config["points"].items() if name in model.table_names},
+            "points": {
+                name: table
+                for name, table in config["points"].items()
+                if model.spelled(name) in model.table_names
+            },
         }
 
     def upgraded(self, state: Any, former: str) -> Any:

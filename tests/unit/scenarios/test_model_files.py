@@ -91,7 +91,6 @@ def test_a_model_file_is_checked_from_the_command_line() -> None:
     listed = CliRunner().invoke(app, ["models", "check", str(bad), "--json"])
     assert listed.exit_code == 1
     assert json.loads(listed.output)["problems"] == [
-        "line 36: Rate A: '?' is no part of an equation",
         "line 60: Subrange Vals: 'Subrange_of_Dim1' is no element of the dimension 'dim1'",
     ]
 

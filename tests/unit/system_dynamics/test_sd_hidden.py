@@ -77,7 +77,10 @@ POINTS = ((0.0, 0.0), (1.0, 10.0), (2.0, 30.0))
         ("discrete", [0.0, 0.0, 10.0, 30.0]),
         ("next", [0.0, 10.0, 10.0, 30.0]),
         ("raw", [math.nan, math.nan, 10.0, math.nan]),
-        ("slope", [0.0, 10.0, 20.0, 0.0]),
+        ("slope", [0.0, 10.0, 15.0, 0.0]),
+        ("slope_extrapolate", [10.0, 10.0, 15.0, 20.0]),
+        ("slope_within", [math.nan, 10.0, 15.0, math.nan]),
+        ("within", [math.nan, 5.0, 10.0, math.nan]),
         ("area", [0.0, 1.25, 5.0, 55.0]),
     ],
 )

@@ -49,6 +49,7 @@ class SystemDynamicsEngine:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._simulation: ModelSimulation | None = None
+        self._asked: dict[str, str] | None = None
         self._answers = Answers()
 
     @property
@@ -85,6 +86,7 @@ class SystemDynamicsEngine:
             If the model itself is wrong, or lacks an equation that an output needs.
         """
         self._simulation = _simulation(self._model, config, self._answers)
+        self._asked = _asked(self._model, config)
 
     def validate(self, inputs: Mapping[str, Any]) -> None:
         """Raise what `step` would raise for these inputs; changes nothing.
@@ -116,8 +118,10 @@ class SystemDynamicsEngine:
         """
         if type(inputs) is not dict or inputs:
             constants, points = validate_inputs(self._model, inputs)
-            return self._running.step(constants, points)
-        return (self._simulation or self._running).step(_NOTHING, _NOTHING)  # as in most steps
+            answer = self._running.step(constants, points)
+        else:
+            answer = (self._simulation or self._running).step(_NOTHING, _NOTHING)  # as in most steps
+        return answer if self._asked is None else {name: answer[own] for name, own in self._asked.items()}
 
     def take_answers(self) -> State:
         """Return, once, what impure functions returned during the last step, by name; None if nothing."""
@@ -185,7 +189,15 @@ def simulate(model: Model, config: Mapping[str, Any]) -> tuple[list[float], dict
     """
     simulation = _simulation(model, config)
     times, columns = simulation.run()
-    return times, dict(zip(simulation.compiled.names.outputs, columns, strict=True))
+    found = dict(zip(simulation.compiled.names.outputs, columns, strict=True))
+    asked = _asked(model, config)
+    return times, found if asked is None else {name: found[own] for name, own in asked.items()}
+
+
+def _asked(model: Model, config: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the outputs that a config asks for, each with the model's name; None where that is the same."""
+    asked = {name: model.spelled(name) for name in config.get("outputs", ())}
+    return asked if any(name != own for name, own in asked.items()) else None
 
 
 def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Points]]:
@@ -207,10 +219,11 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
                 suggestion=nearest(str(key), ("constants", "points")),
             )
     constants = {
-        name: _checked_constant(model, name, value) for name, value in _mapping(inputs, "constants").items()
+        name: _checked_constant(model, name, value)
+        for name, value in _spelled(model, inputs, "constants").items()
     }
     points: dict[str, Points] = {}
-    for name, value in _mapping(inputs, "points").items():
+    for name, value in _spelled(model, inputs, "points").items():
         if name not in model.table_names:
             raise InvalidOverride(
                 name=name,
@@ -221,6 +234,12 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
             )
         points[name] = overriding_points(name, value)
     return constants, points
+
+
+def _spelled(model: Model, inputs: Mapping[str, Any], key: str) -> Mapping[Any, Any]:
+    """Return a part of the inputs by the names that the model has."""
+    given = _mapping(inputs, key)
+    return {model.spelled(name) if isinstance(name, str) else name: value for name, value in given.items()}
 
 
 def _mapping(inputs: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -289,8 +308,7 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
     outputs = config.get("outputs", model.outputs)
     if not isinstance(outputs, list | tuple):
         raise wrong(f"outputs must be a list of names, not {outputs!r:.80}")
-    for name in outputs:
-        model.known(name, "The list of outputs")
+    own = [model.known(name, "The list of outputs") for name in outputs]
     seed, stream = config.get("seed", 0), config.get("stream", "")
     if isinstance(seed, bool) or not isinstance(seed, int) or not -(1 << 63) <= seed < 1 << 64:
         raise wrong(f"the seed must be an integer of up to 64 bits, not {seed!r:.80}")
@@ -301,7 +319,7 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
     return ModelSimulation(
         model,
         specs,
-        list(dict.fromkeys(outputs)),
+        list(dict.fromkeys(own)),
         seed=seed,
         stream=stream,
         constants=constants,

@@ -25,6 +25,7 @@ from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.engines.system_dynamics.points import filled
 from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, windows_of
+from perdure.engines.system_dynamics.spellings import spelling_of
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, Invalid, ModelError
 
@@ -228,6 +229,7 @@ class Model(ModelElements):
         model.method, model.time_units = times.method, times.units
         model.save_every, model.pause = times.save_every, times.pause
         model.all_overridable = True
+        model.spelled = spelling_of((*model.elements, *model.points))
         return model
 
     def to_xmile(self) -> str:
@@ -395,7 +397,7 @@ class Model(ModelElements):
             If `t` is before the start, or the model can't be evaluated.
         """
         refuse_past_read(name)
-        self.known(name, "A request")
+        name = self.known(name, "A request")
         specs = RunSpecs(self.starttime, max(self.stoptime, t), self.dt, method=self.method, name=self.name)
         return value_at(self, specs, name, t)
 
@@ -420,8 +422,7 @@ class Model(ModelElements):
         EvaluationFailed
             If `starttime` is before the model's, or the model can't be evaluated.
         """
-        for name in names:
-            self.known(name, "A request")
+        names = [self.known(name, "A request") for name in names]
         shown = RunSpecs(
             self.starttime if starttime is None else starttime,
             self.stoptime if stoptime is None else stoptime,
@@ -502,8 +503,8 @@ class Model(ModelElements):
         if backend not in BACKENDS:
             raise Invalid(f"backend must be 'python' or 'rust', got {backend!r:.80}")
         names = [n.strip() for n in equations.split(",")] if isinstance(equations, str) else list(equations)
+        own = [self.known(name, "A request") for name in names]
         for name in names:
-            self.known(name, "A request")
             refuse_past_read(name)
         specs = RunSpecs(
             self.starttime,
@@ -513,7 +514,7 @@ class Model(ModelElements):
             method=self.method,
             name=self.name,
         )
-        return table_of(self, specs, names)
+        return table_of(self, specs, own, names)
 
     def frozen(self) -> "Model":
         """Return a copy that runs as this model does now; later changes of the model don't affect it.
@@ -545,7 +546,7 @@ class Model(ModelElements):
         made = self.frozen()
         made._program = None
         for name, value in values.items():
-            self.known(name, "A scenario")
+            name = self.known(name, "A scenario")
             made._elements[name] = constant = Constant(made, name)
             constant.equation = value
         return made

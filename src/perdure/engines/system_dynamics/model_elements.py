@@ -1,7 +1,7 @@
 """The elements and points of a model: what a modeller defines, independent of how it runs."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -27,6 +27,8 @@ AnyElement = TypeVar("AnyElement", bound=Element)
 class ModelElements:
     """The elements of a model by name, and its points.
 
+    `spelled` gives the model's own name for another spelling of it; only models from files have several.
+
     Its methods without a body are those of `AnyModel` that need a run; `Model` has them. It is no ABC, so
     that a subclass of `Model` can have a metaclass of its own.
     """
@@ -34,6 +36,7 @@ class ModelElements:
     def __init__(self, name: str) -> None:
         self.name = name
         self.points: dict[str, Sequence[Sequence[float]]] = {}
+        self.spelled: Callable[[str], str] = str
         self._origin = object()  # shared with copies, whose equations are those of the first model
         self._elements: dict[str, Element] = {}
 
@@ -118,7 +121,8 @@ class ModelElements:
         return [name for name, element in self._elements.items() if element.overridable]
 
     def known(self, name: object, user: str) -> str:
-        """Return `name` if it is an element with a value; otherwise raise an error on behalf of `user`.
+        """Return the name of an element with a value, as the model has it; otherwise raise an error on behalf
+        of `user`.
 
         Raises
         ------
@@ -127,7 +131,7 @@ class ModelElements:
         ModelError
             If it is an array.
         """
-        if isinstance(name, str) and name in self._elements:
+        if isinstance(name, str) and (name := self.spelled(name)) in self._elements:
             if self._elements[name].has_value:
                 return name
             cells = self._elements[name].cell_names()

@@ -34,12 +34,15 @@ def windows_of(
     return [{round(t, places): values[n] for t, n in zip(times, points, strict=True)} for values in columns]
 
 
-def table_of(model: Simulated, specs: RunSpecs, names: Sequence[str]) -> Any:
-    """Return a DataFrame with a column for each element, or a dict of dicts where pandas isn't installed."""
+def table_of(model: Simulated, specs: RunSpecs, names: Sequence[str], shown: Sequence[str]) -> Any:
+    """Return a DataFrame with a column for each element, or a dict of dicts where pandas isn't installed.
+
+    `shown` are the names of the columns.
+    """
     grid, columns = ModelSimulation(model, specs, names).run()
     places = specs.decimals
     times = [round(t, places) for t in grid]
-    return as_table(times, dict(zip(names, columns, strict=True)))
+    return as_table(times, dict(zip(shown, columns, strict=True)))
 
 
 def as_table(times: Sequence[float], columns: Mapping[str, Sequence[float]]) -> Any:

@@ -8,7 +8,7 @@ Source: XMILE 1.0, section 3.5.4; Sterman, Business Dynamics (2000), chapters 11
 
 from typing import Protocol
 
-from perdure.engines.system_dynamics.expression import Expression, Hidden, Number, Reference
+from perdure.engines.system_dynamics.expression import Expression, Hidden, Number, Operation, Reference
 
 __all__ = ["delay_of", "forecast_of", "smooth_of", "trend_of"]
 
@@ -51,11 +51,14 @@ def delay_of(
 
 
 def trend_of(hiding: Hiding, value: Expression, time: Expression, initial: Expression) -> Expression:
-    """Return the fractional rate of change of a value, by its average over `time`; it starts at `initial`."""
+    """Return the fractional rate of change of a value, by its average over `time`; it starts at `initial`.
+
+    While the average is zero, so is the trend.
+    """
     value, time = hiding.variable("input", value), hiding.variable("time", time)
     name = hiding.hidden_name("trend")
     average = Hidden(name, "stock", (value - Reference(name)) / time, value / (1.0 + initial * time))
-    return (value - average) / (average * time)
+    return Operation("divided", (value - average, average * time, Number(0.0)))
 
 
 def forecast_of(

@@ -210,7 +210,12 @@ class _Building:
             raise Unservable(
                 f"it has {len(symbol.dimensions)} subscripts, but an equation for {len(written)}"
             )
-        return written
+        return tuple(map(self._numbered, written, symbol.dimensions))
+
+    def _numbered(self, subscript: str, dimension: str) -> str:
+        """Return the element of a dimension that a number counts; a name as it is."""
+        known = not subscript.isdecimal() or self.dimensions.owner(subscript) is not None
+        return subscript if known else self.dimensions.element(dimension, subscript) or subscript
 
     def _name(self, symbol: Symbol, cell: Cell) -> str:
         if not cell:

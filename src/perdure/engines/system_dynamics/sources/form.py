@@ -7,9 +7,10 @@ What the file's language calls differently is named once here. Operators have th
 `expression.Operation` has (``add``, ``less_equal``, ``if`` …), functions those of the table `builtins`.
 """
 
-import re
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from perdure.engines.system_dynamics.spellings import canonical
 
 __all__ = [
     "Between",
@@ -372,15 +373,3 @@ class Form:
     parts: tuple[Part, ...]
     dimensions: tuple[Dimension, ...] = ()
     macros: tuple[Macro, ...] = ()
-
-
-_BLANKS = re.compile(r"[\s_\u00a0]+|\\n")
-
-
-def canonical(name: str) -> str:
-    """Return what a name is compared by: small letters, and one underscore for blanks and underscores.
-
-    Source: XMILE 1.0, section 3.2.2; Vensim's names follow the same rule.
-    """
-    plain = name.strip().replace('\\"', '"')
-    return re.sub("_+", "_", _BLANKS.sub("_", plain)).casefold()

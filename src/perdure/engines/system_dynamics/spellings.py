@@ -1,0 +1,55 @@
+"""Spellings: names of a model from a file, which mean the same whatever their letter case and blanks."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+__all__ = ["AnySpelling", "canonical", "spelling_of"]
+
+_BLANKS = re.compile(r"[\s_\u00a0]+|\\n")
+_MARKS = re.compile(r"_?([\[\],])_?")
+
+
+def canonical(name: str) -> str:
+    """Return what a name is compared by: small letters, and one underscore for blanks and underscores.
+
+    Source: XMILE 1.0, section 3.2.2; Vensim's names follow the same rule.
+    """
+    plain = name.strip().replace('\\"', '"')
+    return re.sub("_+", "_", _BLANKS.sub("_", plain)).casefold()
+
+
+def spelling_of(names: Iterable[str]) -> Callable[[str], str]:
+    """Return what gives each of the names for all of its spellings, and other names as they are.
+
+    Blanks beside brackets and commas don't count either. Names that have one spelling in common are told
+    apart.
+    """
+    exact = dict.fromkeys(names)
+    found: dict[str, str | None] = {}
+    for name in exact:
+        key = _MARKS.sub(r"\1", canonical(name))
+        found[key] = None if key in found else name
+
+    def spelled(name: str) -> str:
+        if name in exact:
+            return name
+        return found.get(_MARKS.sub(r"\1", canonical(name))) or name
+
+    return spelled
+
+
+class AnySpelling(Collection[str]):
+    """Names, each of which is contained in every spelling."""
+
+    def __init__(self, names: Collection[str], spelled: Callable[[str], str]) -> None:
+        self._names = names
+        self._spelled = spelled
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names or (isinstance(name, str) and self._spelled(name) in self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
