@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from perdure.errors import Invalid
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.agent_model import AgentModel
-from perdure.scenarios.catalogue import Manager
+from perdure.scenarios.manager import Manager
 
 __all__ = ["is_of_type", "print_equations", "print_scenarios", "scenario_names"]
 
