@@ -25,6 +25,7 @@ from perdure.stores.postgres.readers import Readers
 from perdure.stores.postgres.schedule import Item
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.postgres.writer import Writer
+from perdure.stores.postgres.writer_pool import WriterPool
 from perdure.testing.store_samples import WAIT, a_step, an_entry, created
 
 
@@ -37,9 +38,9 @@ def test_a_standby_that_lacks_a_commit_is_not_believed(
 ) -> None:
     proxy, url = proxied
     asked: list[str] = []
-    ask = Writer._ask
+    ask = WriterPool.ask
 
-    async def of_standby(self: Writer, name: str, *values: Any) -> Sequence[tuple[Any, ...]]:
+    async def of_standby(self: WriterPool, name: str, *values: Any) -> Sequence[tuple[Any, ...]]:
         if name == "find_outcome":
             asked.append(name)
             if len(asked) < 3:
@@ -48,7 +49,7 @@ def test_a_standby_that_lacks_a_commit_is_not_believed(
 
     with closing(PostgresStore(url, patience=30.0)) as store:
         created(store)
-        monkeypatch.setattr(Writer, "_ask", of_standby)
+        monkeypatch.setattr(WriterPool, "ask", of_standby)
         proxy.drop_answer_to(b"note_commit")
         assert store.submit(step(0)).result(WAIT).steps == (a_step(1),)
         assert len(asked) == 3

@@ -18,27 +18,25 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, TypeVar
 
 import psycopg
 import structlog
-from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from perdure.errors import StoreUnavailable
 from perdure.stores.chain import ChainLink
 from perdure.stores.commands import Answers, Command, Committed, Moment, Notice, Retention
 from perdure.stores.commands.base import Decision
 from perdure.stores.events import log_event
-from perdure.stores.postgres.connections import GET_SECONDS, PAUSE, Watchdog, connect_options
+from perdure.stores.postgres.connections import PAUSE, Watchdog
 from perdure.stores.postgres.failures import Meaning, as_refusal, in_words, meaning
 from perdure.stores.postgres.notifications import Listener, Notifier
-from perdure.stores.postgres.queries import MIGRATIONS, STATEMENTS
-from perdure.stores.postgres.round_trip import WriterConnection
+from perdure.stores.postgres.queries import MIGRATIONS
 from perdure.stores.postgres.schedule import Item, Schedule
 from perdure.stores.postgres.transaction import Transaction
+from perdure.stores.postgres.writer_pool import WriterPool
 from perdure.supervision import start_thread
 
 __all__ = ["Writer"]
@@ -112,7 +110,6 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: set[Item] = set()  # those whose futures aren't resolved; only the loop changes it
         self._unavailable: str | None = None
-        self._failure: Exception | None = None  # of the last attempt to connect
         self._thread = start_thread(f"perdure-writer {name}", self._work)
 
     @property
@@ -163,22 +160,10 @@ class Writer:
         self._slots = [f"{self._opening} {number}" for number in range(WRITERS)]
         self._idle_since = time.monotonic()
         self._changed = asyncio.Event()
-        options = connect_options(psycopg.AsyncRawCursor)
-        pool: AsyncConnectionPool[WriterConnection] = AsyncConnectionPool(
-            self._conninfo,
-            connection_class=WriterConnection,
-            kwargs=options,
-            min_size=1,
-            max_size=WRITERS + OTHERS,
-            open=False,
-            configure=self._connected,
-            reconnect_timeout=0.0,
-            reconnect_failed=self._not_connected,
-        )
-        self._pool = pool
+        pool = self._pool = WriterPool(self._conninfo, WRITERS + OTHERS, self._watchdog, self._patience)
         async with pool, asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            self._notifier = Notifier(self._opening, self._ask)
+            self._notifier = Notifier(self._opening, pool.ask)
             listener = Listener(self._listen, self._opening, self._watchdog, self._notify)
             beside = self._keep_probing(), self._notifier.work(), listener.work()
             helpers = [tasks.create_task(work) for work in beside]
@@ -194,7 +179,7 @@ class Writer:
                     self._loop = None
                 await _end(helpers)
             with contextlib.suppress(psycopg.Error, OSError):
-                await self._ask("forget_opening", self._opening)
+                await self._pool.ask("forget_opening", self._opening)
 
     def _take_submitted(self) -> None:
         with self._lock:
@@ -279,7 +264,7 @@ class Writer:
         """
         done = 0
         seconds = self._seconds(items)
-        async with self._lent(seconds) as connection:
+        async with self._pool.lent(seconds) as connection:
             transaction = Transaction(connection, items, self._retention, self._patience, slot)
             for item in items:
                 with self._watchdog.limit(connection, seconds):
@@ -327,8 +312,8 @@ class Writer:
         until = max(time.monotonic() + OUTCOME_SECONDS, *(item.until for item, _ in transaction.decided))
         while time.monotonic() < until:
             try:
-                if not await self._ask("end_transaction", transaction.number):
-                    found = await self._ask("find_outcome", transaction.slot, transaction.token)
+                if not await self._pool.ask("end_transaction", transaction.number):
+                    found = await self._pool.ask("find_outcome", transaction.slot, transaction.token)
                     ((standby, committed),) = found
                     if not standby:
                         if committed:
@@ -341,51 +326,6 @@ class Writer:
         for item, _ in transaction.decided:
             self._refused(item, StoreUnavailable(reason=UNKNOWN))
         return False
-
-    async def _ask(self, name: str, *values: Any) -> Sequence[tuple[Any, ...]]:
-        """Execute a named query in a transaction of its own."""
-        async with self._lent(self._patience) as connection:
-            with self._watchdog.limit(connection, self._patience):
-                cursor = await connection.execute(STATEMENTS[name], values, binary=True)
-                return await cursor.fetchall() if cursor.description else []
-
-    @contextlib.asynccontextmanager
-    async def _lent(self, seconds: float) -> AsyncIterator[WriterConnection]:
-        """Lend a connection; after an error it is closed, since its state is unknown."""
-        connection = await self._taken(seconds)
-        try:
-            yield connection
-        except BaseException:
-            with contextlib.suppress(psycopg.Error):
-                await connection.close()
-            raise
-        finally:
-            await self._pool.putconn(connection)
-
-    async def _taken(self, seconds: float) -> WriterConnection:
-        """Take a connection from the pool; raise the error if none can be made or is free in time."""
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                return await self._pool.getconn(GET_SECONDS)
-            except PoolTimeout:
-                if self._failure is not None:
-                    raise self._failure from None
-                if time.monotonic() >= until:
-                    raise
-
-    async def _connected(self, connection: WriterConnection) -> None:
-        with self._watchdog.limit(connection, self._patience):
-            await connection.configure()
-        self._failure = None
-
-    async def _not_connected(self, pool: AsyncConnectionPool[Any]) -> None:
-        """Find out why the pool can't connect."""
-        try:
-            connection = await AsyncConnection.connect(self._conninfo)
-            await connection.close()
-        except psycopg.Error as error:
-            self._failure = error
 
     # Answers ------------------------------------------------------------------------------------------------
 
@@ -432,8 +372,8 @@ class Writer:
             idle = self._probe_every is not None and now - self._idle_since >= self._probe_every
             if self._unavailable is not None or idle or now - seen >= OPENING_EVERY:
                 try:
-                    await self._ask("see_opening", self._opening, MIGRATIONS[-1].version)
-                    ((self.size,),) = await self._ask("read_size")
+                    await self._pool.ask("see_opening", self._opening, MIGRATIONS[-1].version)
+                    ((self.size,),) = await self._pool.ask("read_size")
                     seen = self._idle_since = now
                     self._available()
                 except Exception as error:
