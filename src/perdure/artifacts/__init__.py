@@ -3,7 +3,7 @@
 from perdure.artifacts.artifacts import Artifacts
 from perdure.artifacts.blobs import Blobs
 from perdure.artifacts.experiments import CalledOff, Condition
-from perdure.artifacts.filesets import Content, FileSet, StoredFile
+from perdure.artifacts.fileset import Content, FileSet, StoredFile
 from perdure.artifacts.limits import ArtifactLimits
 
 __all__ = [

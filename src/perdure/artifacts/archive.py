@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import pairwise
 from typing import IO, Any
 
-from perdure.artifacts.filesets import Content, StoredFile
+from perdure.artifacts.fileset import Content, StoredFile
 from perdure.artifacts.names import check_path, check_paths
 from perdure.errors import InvalidArchive, InvalidName, LimitExceeded
 

@@ -11,7 +11,8 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.artifacts.archive import Archive, zipped
-from perdure.artifacts.filesets import READING, Content, FileSet, FileSets, StoredFile, same_content
+from perdure.artifacts.fileset import Content, FileSet, StoredFile, same_content
+from perdure.artifacts.filesets import READING, FileSets
 from perdure.artifacts.limits import ArtifactLimits
 from perdure.artifacts.names import check_experiment, check_path, check_paths
 from perdure.errors import (

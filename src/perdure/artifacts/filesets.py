@@ -14,32 +14,20 @@ Keys, below that of the sets' kind and owner::
 import hashlib
 import secrets
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from threading import Lock
-from typing import NamedTuple
 
-import msgspec
-
+from perdure.artifacts.fileset import NOTHING, Content, FileSet, StoredFile, from_bytes, to_bytes
 from perdure.artifacts.holes import Hole, filled, without_holes
 from perdure.artifacts.names import encoded
 from perdure.artifacts.objects import Objects
 from perdure.clock import steady
 from perdure.errors import ArtifactsUnavailable, CorruptBlob
 
-__all__ = [
-    "GRACE_SECONDS",
-    "NOTHING",
-    "Content",
-    "FileSet",
-    "FileSets",
-    "Locks",
-    "StoredFile",
-    "is_version",
-    "same_content",
-]
+__all__ = ["GRACE_SECONDS", "READING", "FileSets", "Locks", "is_version"]
 
 GRACE_SECONDS = 86_400.0
 """How long what was replaced, or never finished, stays."""
@@ -47,88 +35,6 @@ GRACE_SECONDS = 86_400.0
 ATTEMPTS = 20  # at a version that others keep writing first
 LOCKS = 64
 READING = 8  # threads
-
-_FORMAT = "perdure-files-1"
-
-
-class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file: its bytes, their SHA-256, when it was last changed (Unix time), and the object it is in.
-
-    `executable` is whether it can be run as a program, and `holes` are the zeros that the object lacks.
-    """
-
-    size: int
-    sha256: str
-    modified: float
-    object: str
-    executable: bool = False
-    holes: tuple[Hole, ...] = ()
-
-    @property
-    def stored(self) -> int:
-        """The bytes that its object has."""
-        return self.size - sum(length for _, length in self.holes)
-
-
-class Content(NamedTuple):
-    """What is in a version: its files by path, and folders that are there though they may be empty."""
-
-    files: Mapping[str, StoredFile]
-    folders: frozenset[str] = frozenset()
-
-
-NOTHING = Content({})
-
-
-def same_content(one: Content, other: Content) -> bool:
-    """Return whether two have the same paths, with the same bytes, executable or not."""
-    return _compared(one) == _compared(other)
-
-
-def _compared(content: Content) -> tuple[dict[str, tuple[int, str, bool]], frozenset[str]]:
-    files = {path: (file.size, file.sha256, file.executable) for path, file in content.files.items()}
-    return files, content.folders
-
-
-class FileSet(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of the files under a name.
-
-    Attributes
-    ----------
-    name
-        The set's name.
-    version
-        Its number, from 1 on.
-    created, changed
-        When the set was made, and this version; Unix time.
-    files
-        Path to file.
-    folders
-        The paths of folders that are there though they may be empty, in order.
-    deleted
-        Whether the set is gone since this version.
-    writer
-        Random, so that a writer knows its own version again.
-    """
-
-    name: str
-    version: int
-    created: float
-    changed: float
-    files: dict[str, StoredFile]
-    folders: tuple[str, ...] = ()
-    deleted: bool = False
-    writer: str
-
-    @property
-    def content(self) -> Content:
-        """Its files and folders."""
-        return Content(self.files, frozenset(self.folders))
-
-    @property
-    def size(self) -> int:
-        """The bytes of all files."""
-        return sum(file.size for file in self.files.values())
 
 
 class FileSets:
@@ -325,7 +231,7 @@ class FileSets:
                 writer=writer,
             )
             try:
-                self._objects.create(self._version_key(key, made.version), _encode(made))
+                self._objects.create(self._version_key(key, made.version), to_bytes(made))
             except FileExistsError:
                 # Another was first; or this very write was repeated below us after its answer got lost.
                 with suppress(FileNotFoundError):
@@ -400,7 +306,7 @@ class FileSets:
         return found
 
     def _read(self, key: str, number: int) -> FileSet | None:
-        return _decode(self._objects.read(self._version_key(key, number)), number)
+        return from_bytes(self._objects.read(self._version_key(key, number)), number)
 
     def _versions(self, key: str) -> list[int]:
         names = self._objects.names(f"{self._prefix}/versions/{key}")
@@ -444,23 +350,3 @@ def _written_at(written: str) -> float:
         return float(int(written.partition("-")[0], 16))
     except ValueError:
         return 0.0  # nothing of ours
-
-
-def _encode(version: FileSet) -> bytes:
-    """Write a version: a line with the length and the digest of the JSON that follows."""
-    body = msgspec.json.encode(version)
-    return b"%b %d %b\n%b" % (_FORMAT.encode(), len(body), hashlib.sha256(body).hexdigest().encode(), body)
-
-
-def _decode(data: bytes, number: int) -> FileSet | None:
-    """Read a version; None for one that is cut off, which was never finished."""
-    head, _, body = data.partition(b"\n")
-    fields = head.split(b" ")
-    if len(fields) != 3 or not fields[1].isdigit() or len(body) < int(fields[1]):
-        return None
-    try:
-        if fields[0] == _FORMAT.encode() and hashlib.sha256(body).hexdigest().encode() == fields[2]:
-            return msgspec.json.decode(body, type=FileSet)
-    except msgspec.DecodeError:
-        pass
-    raise CorruptBlob(reason=f"the version {number} of a set of files is damaged")

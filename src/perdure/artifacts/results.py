@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from perdure.artifacts.archive import zipped
 from perdure.artifacts.experiments import CalledOff
-from perdure.artifacts.filesets import NOTHING, Content, FileSet, FileSets, StoredFile
+from perdure.artifacts.fileset import NOTHING, Content, FileSet, StoredFile
+from perdure.artifacts.filesets import FileSets
 from perdure.artifacts.names import check_path
 from perdure.artifacts.outputs import chunks_of, empty_folders, outputs
 from perdure.artifacts.usage import Usage

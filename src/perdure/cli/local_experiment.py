@@ -17,7 +17,7 @@ import anyio.to_thread
 from perdure.api.app import create_app
 from perdure.artifacts import FileSet
 from perdure.artifacts.archive import OWN
-from perdure.artifacts.filesets import same_content
+from perdure.artifacts.fileset import same_content
 from perdure.cli.experiment_folder import name_of, zipped_folder
 from perdure.cli.experiment_progress import ExperimentProgress
 from perdure.cli.options import read_settings

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.zips import PENDULUM, opened, unzipped, zip_of
 
 from perdure.artifacts.archive import Archive, zipped
-from perdure.artifacts.filesets import Content, StoredFile
+from perdure.artifacts.fileset import Content, StoredFile
 from perdure.errors import Invalid, InvalidArchive, InvalidName, LimitExceeded
 
 
