@@ -1,4 +1,4 @@
-"""The documentation lists every setting and every error, with the defaults and codes that the code has."""
+"""The documentation lists settings, errors and modules as the code has them."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,7 @@ from perdure.settings import Settings
 from perdure.web.failures import status_of
 
 DOCS = Path(__file__).parents[3] / "docs"
+PACKAGE = Path(errors.__file__).parents[1]
 
 
 def rows(page: str) -> list[list[str]]:
@@ -46,6 +47,27 @@ def test_the_tree_in_the_docstring_is_the_tree_of_classes() -> None:
     drawn = {"PerdureError", *re.findall(r"── (\w+)", errors.__doc__ or "")}
     classes = {name for name in errors.__all__ if isinstance(getattr(errors, name), type)}
     assert drawn == classes
+
+
+def test_every_module_of_the_package_is_in_the_table_of_layers() -> None:
+    described = {
+        name for row in rows("architecture.md") for name in re.findall(r"`([\w/]+(?:\.py|/))`", row[0])
+    }
+    modules = {path.name for path in PACKAGE.glob("[!_]*.py")}
+    packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    assert described >= modules | packages
+
+
+def test_every_module_that_the_page_on_architecture_names_by_its_path_exists() -> None:
+    named = re.findall(r"`((?:\w+/)+(?:\w+\.py)?)`", (DOCS / "architecture.md").read_text())
+    places = (
+        PACKAGE,
+        PACKAGE / "dialects",
+        PACKAGE / "drivers",
+        PACKAGE / "engines/system_dynamics",
+        DOCS.parent,
+    )
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
