@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from perdure.artifacts.fileset import Content, StoredFile
 from perdure.artifacts.names import check_path, check_paths
-from perdure.errors import InvalidArchive, InvalidName, LimitExceeded
+from perdure.errors import InvalidArchive, InvalidName, check_limit
 
 __all__ = ["OWN", "Archive", "zipped"]
 
@@ -115,26 +115,14 @@ class Archive:
             raise _invalid(f"its file {path[:200]!r} is shorter than it says")
 
     def _check_count(self, count: int) -> None:
-        if count > self._max_files:
-            raise LimitExceeded(
-                what="The files of an experiment",
-                limit=self._max_files,
-                value=count,
-                setting="PERDURE_MAX_EXPERIMENT_FILES",
-            )
+        check_limit("The files of an experiment", count, self._max_files, "PERDURE_MAX_EXPERIMENT_FILES")
 
     def _check_amount(self, entries: list[zipfile.ZipInfo], size: int) -> None:
         made = sum(entry.file_size for entry in entries)
         if not entries:
             raise _invalid("it has no files")
         self._check_count(len(entries))
-        if made > self._max_bytes:
-            raise LimitExceeded(
-                what="The bytes of an experiment",
-                limit=self._max_bytes,
-                value=made,
-                setting="PERDURE_MAX_EXPERIMENT_BYTES",
-            )
+        check_limit("The bytes of an experiment", made, self._max_bytes, "PERDURE_MAX_EXPERIMENT_BYTES")
         if made > FREE_BYTES + MOST_RATIO * size:
             raise _invalid(f"its files have more than {MOST_RATIO} times its own size")
         if sum(entry.compress_size for entry in entries) > size:

@@ -21,9 +21,9 @@ from perdure.errors import (
     ExperimentExists,
     ExperimentNotFound,
     FileChanged,
-    LimitExceeded,
     PerdureError,
     TooMany,
+    check_limit,
 )
 
 __all__ = ["ANY", "CalledOff", "Condition", "Created", "Experiments"]
@@ -312,12 +312,10 @@ class Experiments:
 
     def _check_limits(self, files: Mapping[str, StoredFile]) -> None:
         size = sum(file.size for file in files.values())
-        for what, limit, value, setting in (
-            ("The files of an experiment", self._limits.files, len(files), "PERDURE_MAX_EXPERIMENT_FILES"),
-            ("The bytes of an experiment", self._limits.bytes, size, "PERDURE_MAX_EXPERIMENT_BYTES"),
-        ):
-            if value > limit:
-                raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
+        check_limit(
+            "The files of an experiment", len(files), self._limits.files, "PERDURE_MAX_EXPERIMENT_FILES"
+        )
+        check_limit("The bytes of an experiment", size, self._limits.bytes, "PERDURE_MAX_EXPERIMENT_BYTES")
 
 
 def _is_left_out(path: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perdure.errors import LimitExceeded
+from perdure.errors import LimitExceeded, check_limit
 from perdure.scenarios import Scenario
 from perdure.settings import Settings
 
@@ -12,13 +12,7 @@ __all__ = ["check_forks", "check_run_steps", "check_session_limits", "check_step
 
 def check_session_limits(settings: Settings, scenarios: Sequence[Scenario]) -> None:
     """Raise `LimitExceeded` if a session has too many scenarios, or one of them too long a run."""
-    if len(scenarios) > settings.max_scenarios:
-        raise LimitExceeded(
-            what="The scenarios of a session",
-            limit=settings.max_scenarios,
-            value=len(scenarios),
-            setting="PERDURE_MAX_SCENARIOS",
-        )
+    check_limit("The scenarios of a session", len(scenarios), settings.max_scenarios, "PERDURE_MAX_SCENARIOS")
     for scenario in scenarios:
         check_run_steps(settings, scenario.label, scenario.config([], seed=0))
 
@@ -37,28 +31,19 @@ def check_run_steps(settings: Settings, label: str, config: Mapping[str, Any]) -
 
 def check_forks(settings: Settings, forks: int) -> None:
     """Raise `LimitExceeded` if a request asks for too many forks."""
-    if forks > settings.max_forks_per_request:
-        raise LimitExceeded(
-            what="The forks of a request",
-            limit=settings.max_forks_per_request,
-            value=forks,
-            setting="PERDURE_MAX_FORKS_PER_REQUEST",
-        )
+    check_limit(
+        "The forks of a request", forks, settings.max_forks_per_request, "PERDURE_MAX_FORKS_PER_REQUEST"
+    )
 
 
 def check_step_limits(settings: Settings, steps: int, values_per_step: int) -> None:
     """Raise `LimitExceeded` if a request asks for too many steps, or too many values in all."""
-    if steps > settings.max_steps_per_request:
-        raise LimitExceeded(
-            what="The steps of a request",
-            limit=settings.max_steps_per_request,
-            value=steps,
-            setting="PERDURE_MAX_STEPS_PER_REQUEST",
-        )
-    if steps * values_per_step > settings.max_values_per_request:
-        raise LimitExceeded(
-            what="The values of an answer (steps × outputs)",
-            limit=settings.max_values_per_request,
-            value=steps * values_per_step,
-            setting="PERDURE_MAX_VALUES_PER_REQUEST",
-        )
+    check_limit(
+        "The steps of a request", steps, settings.max_steps_per_request, "PERDURE_MAX_STEPS_PER_REQUEST"
+    )
+    check_limit(
+        "The values of an answer (steps × outputs)",
+        steps * values_per_step,
+        settings.max_values_per_request,
+        "PERDURE_MAX_VALUES_PER_REQUEST",
+    )

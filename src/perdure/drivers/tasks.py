@@ -28,10 +28,10 @@ from perdure.errors import (
     Damaged,
     InvalidTaskInput,
     KindNotAllowed,
-    LimitExceeded,
     RunFinished,
     RunNotFound,
     TaskUnfinished,
+    check_limit,
 )
 from perdure.execution.executor import Executor
 from perdure.execution.presence import Workers
@@ -363,10 +363,7 @@ class Tasks:
     def _timeout(self, task: Task[Any, Any], asked: float | None) -> float:
         """Return a task's time-out; raise `LimitExceeded` if the requested one exceeds the limit."""
         limit = self._settings.max_task_timeout
-        if asked is not None and asked > limit:
-            raise LimitExceeded(
-                what="The timeout of a task", limit=limit, value=asked, setting="PERDURE_MAX_TASK_TIMEOUT"
-            )
+        check_limit("The timeout of a task", asked or 0.0, limit, "PERDURE_MAX_TASK_TIMEOUT")
         return min(asked or task.timeout or self._settings.task_timeout, limit)
 
 

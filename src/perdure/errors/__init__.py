@@ -181,6 +181,7 @@ from perdure.errors.invalid import (
     TokensMissing,
     UnknownEntity,
     UnknownStore,
+    check_limit,
 )
 from perdure.errors.invalid_models import (
     CircularDefinition,
@@ -339,8 +340,8 @@ __all__ = [
     "TokensMissing", "TooMany", "TooManyScenes", "TriggerOverruled", "TriggerRefused", "Unavailable",
     "UnknownElement", "UnknownEntity", "UnknownStore", "UnservableModel",
     "UpgradeRefused", "UploadFailed",
-    "UserIdsExhausted", "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "message_of",
-    "nearest", "suggest", "with_article", "writable",
+    "UserIdsExhausted", "VersionConflict", "WrongArtifacts", "WrongKind", "WrongStore", "check_limit",
+    "message_of", "nearest", "suggest", "with_article", "writable",
 ]  # fmt: skip
 
 for _name in __all__:

@@ -51,6 +51,12 @@ class LimitExceeded(Invalid):
     """{what} may be at most {limit}, not {value}; {setting} raises it."""
 
 
+def check_limit(what: str, value: float, limit: float, setting: str) -> None:
+    """Raise `LimitExceeded` if a value is larger than the limit of a setting."""
+    if value > limit:
+        raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
+
+
 class InvalidName(Invalid):
     """{name!r} can't be {what}: {reason}."""
 

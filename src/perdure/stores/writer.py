@@ -7,14 +7,12 @@ It is the only one that writes, and it alone decides what counts as durable:
   it get a transaction of their own. If a derived table is damaged, it is replaced, and all items are executed
   again.
 - Every transaction first compares the number of the store's last opening: if another server has opened the
-  store
-  since, this one writes nothing more.
+  store since, this one writes nothing more.
 - Futures are resolved after the commit, once the medium has recorded that the transaction is acknowledged. If
   that fails, every item fails, except those that were refused before anything in the batch was written.
 - After an I/O error at the commit its outcome is unknown. The medium is opened again, and the number of its
-  last
-  transaction shows whether the batch was committed. Until that has succeeded nothing is read either, since a
-  power cut could undo it.
+  last transaction shows whether the batch was committed. Until that has succeeded nothing is read either,
+  since a power cut could undo it.
 - While the store is unavailable, each batch, and each second, begins with a transaction that only probes. It
   writes as much as a step does, so that the store doesn't count as available while a step would fail. With
   `probe_every` an idle store is probed too.

@@ -13,7 +13,7 @@ from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides
 from perdure.dialects.bptk.session_clock import time_text
 from perdure.engines.run_specs import RunSpecs, decimals
-from perdure.errors import LimitExceeded
+from perdure.errors import check_limit
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.catalogue import check_outputs
@@ -195,24 +195,20 @@ def check_runs(settings: Settings, runs: Mapping[str, tuple[ServedModel, Mapping
         values += specs.answers * len(config["outputs"])
         agents = config.get("definition", {}).get("agents", ())
         operations += specs.last * model.operations + specs.answers * sum(each["count"] for each in agents)
-    for what, limit, value, setting in (
-        ("The steps of dt of a run", settings.max_run_steps, longest, "PERDURE_MAX_RUN_STEPS"),
-        ("The scenarios of a request", settings.max_scenarios, len(runs), "PERDURE_MAX_SCENARIOS"),
-        (
-            "The operations of a request (nodes of the equations × steps of dt)",
-            settings.max_operations_per_request,
-            operations,
-            "PERDURE_MAX_OPERATIONS_PER_REQUEST",
-        ),
-        (
-            "The values of an answer (steps × outputs)",
-            settings.max_values_per_request,
-            values,
-            "PERDURE_MAX_VALUES_PER_REQUEST",
-        ),
-    ):
-        if value > limit:
-            raise LimitExceeded(what=what, limit=limit, value=value, setting=setting)
+    check_limit("The steps of dt of a run", longest, settings.max_run_steps, "PERDURE_MAX_RUN_STEPS")
+    check_limit("The scenarios of a request", len(runs), settings.max_scenarios, "PERDURE_MAX_SCENARIOS")
+    check_limit(
+        "The operations of a request (nodes of the equations × steps of dt)",
+        operations,
+        settings.max_operations_per_request,
+        "PERDURE_MAX_OPERATIONS_PER_REQUEST",
+    )
+    check_limit(
+        "The values of an answer (steps × outputs)",
+        values,
+        settings.max_values_per_request,
+        "PERDURE_MAX_VALUES_PER_REQUEST",
+    )
 
 
 def series(model: ServedModel, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
