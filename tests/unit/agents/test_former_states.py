@@ -16,7 +16,7 @@ FORMER = Path(__file__).with_name("former_state.bin")
 
 
 def begun() -> AgentEngine:
-    engine = AgentModel(Collection, "collection").make_engine()
+    engine = AgentModel(Collection, "collection").make_engine_here()
     times = {"starttime": 0.0, "stoptime": 8.0, "dt": 1.0}
     outputs = ["level", "agents/keeper/idle/size/total"]
     definition = copy.deepcopy(DEFINITION)
