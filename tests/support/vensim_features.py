@@ -39,7 +39,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
         "array_with_line_break", "subscript_3d_arrays", "subscript_copy", "subscript_mixed_assembly",
         "subscript_individually_defined_1_of_2d_arrays", "subscript_multiples", "subscript_selection",
         "subscript_subranges", "subscript_transposition", "subscripted_flows", "subscripted_round",
-        "subset_duplicated_coord", "conditional_subscripts", "subscripts", "mixed_cells",
+        "subset_duplicated_coord", "conditional_subscripts", "subscripts", "mixed_cells", "mapped_ranges",
     ),
     "`:EXCEPT:`": ("except", "except_subranges", "subscripts"),
     "`SUM`, `PROD`, `VMIN`, `VMAX`, `ELMCOUNT`": ("elm_count", "subscripts"),

@@ -164,3 +164,24 @@ def test_an_equation_that_is_not_written_yet_is_missing(tmp_path):
     model = model_of(tmp_path, "a = A FUNCTION OF(b) ~~|\nb = 2 ~~|")
     assert list(model.program().missing) == ["a"]
     assert model.simulate(["b"])["b"].tolist() == [2.0] * 12
+
+
+AGING = """
+age: (a1-a4) ~~|
+older: (a2-a4) -> younger ~~|
+younger: (a1-a3) ~~|
+people[a1] = INTEG(1 - people[a1], 0) ~~|
+people[older] = INTEG(people[younger] - people[older], 0) ~~|
+"""
+
+
+def test_a_mapping_of_ranges_with_common_elements_shifts_them(tmp_path):
+    model = model_of(tmp_path, AGING)
+    found = model.simulate([f"people[a{i}]" for i in range(1, 5)])
+    assert found.iloc[4].tolist() == [1, 1, 1, 1]
+    assert found.iloc[2].tolist() == [1, 1, 0, 0]
+
+
+def test_a_comment_may_hold_a_whole_definition(tmp_path):
+    text = "{ a = 1 ~ unit ~ old | }\na = 2 {or 3 | 4 ~} + 1 ~ m { ~ open |\nb = a ~~|"
+    assert values(tmp_path, text, "b")[0] == 3

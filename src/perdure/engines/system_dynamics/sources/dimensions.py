@@ -1,6 +1,6 @@
 """Dimensions: the elements that subscripts name, and how the elements of two dimensions correspond."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
 
 from perdure.engines.system_dynamics.sources.form import Dimension, canonical
@@ -90,19 +90,34 @@ class Dimensions:
     def corresponding(self, source: str, element: str, target: str) -> str | None:
         """Return the element of `target` that corresponds to an element of `source`.
 
-        That is the element itself, or the one that a mapping of either dimension names.
+        That is the one that a mapping between the two names, else the element itself, else the one that a
+        mapping between one and a subrange of the other names.
         """
         source, target = canonical(source), canonical(target)
         if target not in self._places:
             raise Unservable(f"the dimension {target!r} isn't defined")
+        if source != target:
+            found = self.mapped(source, element, target)
+            if found is not None:
+                return found
         if element in self._places[target]:
             return element
+        return self._mapped(source, element, target, self._related)
+
+    def mapped(self, source: str, element: str, target: str) -> str | None:
+        """Return the element of `target` that a mapping between exactly these two dimensions names."""
+        return self._mapped(source, element, target, lambda name, other: canonical(name) == other)
+
+    def _mapped(
+        self, source: str, element: str, target: str, means: Callable[[str, str], bool]
+    ) -> str | None:
+        """Return what a mapping of one of the two names, whose name `means` the other one."""
         for name, elements in self._by_name[source].mappings:
             at = self._places[source].get(element)
-            if at is not None and self._related(name, target) and at < len(elements):
+            if at is not None and means(name, target) and at < len(elements):
                 return canonical(elements[at])
         for name, elements in self._by_name[target].mappings:
-            if self._related(name, source):
+            if means(name, source):
                 for own, other in zip(self._elements[target], elements, strict=False):
                     if canonical(other) == element:
                         return own

@@ -165,6 +165,9 @@ class Position:
         for name, element in self.subscripts:
             if name == key:
                 return element
+        for name, element in self.subscripts if key in self.dimensions else ():
+            if name in self.dimensions and (found := self.dimensions.mapped(name, element, key)):
+                return found
         # A subrange of the dimension, or a dimension that this is a subrange of.
         for name, element in self.subscripts:
             if self.dimensions.place(key, element) is not None and name in self.dimensions:

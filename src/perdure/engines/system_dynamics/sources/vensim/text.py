@@ -119,7 +119,7 @@ def _after_blanks(text: str, position: int) -> int:
 def _entry(text: str, start: int, line: int, problems: Problems) -> tuple[tuple[str, ...], int]:
     """Return the parts between tildes of the entry at `start`, and the position after it.
 
-    Within the equation, bars and tildes in quoted names don't count.
+    Within the equation, bars and tildes in quoted names and in comments don't count.
     """
     parts: list[str] = []
     begin = position = start
@@ -131,6 +131,8 @@ def _entry(text: str, start: int, line: int, problems: Problems) -> tuple[tuple[
                 position += 1
             elif character == '"':
                 quoted = False
+        elif character == "{" and not parts and (end := text.find("}", position)) > 0:
+            position = end  # a comment, which may hold bars and tildes
         elif character == '"' and not parts and '"' in text[position + 1 :].partition("\n")[0]:
             quoted = True
         elif character == "~":
