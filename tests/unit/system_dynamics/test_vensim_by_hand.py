@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from tests.unit.system_dynamics.test_vensim_resume import bits
 
-from perdure.engines.system_dynamics import Model, SystemDynamicsEngine
+from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
+from perdure.engines.system_dynamics.json_writing import document_of
 from perdure.errors import UnservableModel
 
 CONTROL = "INITIAL TIME=0 ~~|FINAL TIME=11 ~~|TIME STEP=1 ~~|SAVEPER=1 ~~|"
@@ -185,3 +186,35 @@ def test_a_mapping_of_ranges_with_common_elements_shifts_them(tmp_path):
 def test_a_comment_may_hold_a_whole_definition(tmp_path):
     text = "{ a = 1 ~ unit ~ old | }\na = 2 {or 3 | 4 ~} + 1 ~ m { ~ open |\nb = a ~~|"
     assert values(tmp_path, text, "b")[0] == 3
+
+
+DRAWS = """
+D: p, q ~~|
+a = RANDOM UNIFORM(0, 1, {seed}) ~~|
+b[D] = RANDOM NORMAL(-9, 9, 0, 1, {seed}) ~~|
+c = RANDOM EXPONENTIAL(0, 9, 0, 1, {seed}) + RANDOM POISSON(0, 9, 3, 0, 1, {seed}) ~~|
+"""
+
+
+@pytest.mark.parametrize(("seed", "repeats"), [("7", True), ("-7", True), ("0", False), ("a", False)])
+def test_a_draw_with_a_seed_repeats_whatever_the_seed_of_the_run(tmp_path, seed, repeats):
+    model = model_of(tmp_path, DRAWS.format(seed=seed if seed != "a" else "Time"))
+    runs = [simulate(model, {"seed": n, "stream": f"s{n}"})[1] for n in range(2)]
+    for name in ("a", "b[p]", "b[q]", "c"):
+        assert (runs[0][name] == runs[1][name]) is repeats
+        assert len(set(runs[0][name])) > 6
+    assert runs[0]["b[p]"] != runs[0]["b[q]"]
+
+
+def test_other_seeds_give_other_numbers(tmp_path):
+    found = [values(tmp_path, DRAWS.format(seed=seed), "a") for seed in (1, 2, 1)]
+    assert found[0] == found[2] != found[1]
+
+
+def test_a_converted_model_keeps_its_seeds(tmp_path):
+    model = model_of(tmp_path, "a = RANDOM UNIFORM(0, 1, 5) ~~|")
+    path = tmp_path / "m.xmile"
+    path.write_text(model.to_xmile())
+    assert Model.from_xmile(path).simulate(["a"])["a"].tolist() == model.simulate(["a"])["a"].tolist()
+    with pytest.raises(UnservableModel, match="a: a JSON model has no seeds of its own"):
+        document_of(model)

@@ -132,3 +132,17 @@ def test_functions_that_converters_leave_mean_what_they_mean_in_vensim(
     tmp_path: Path, equation: str, values: list[float]
 ) -> None:
     assert values_of(tmp_path, equation) == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    "equation",
+    ["UNIFORM(0, 1, 5)", "NORMAL(0, 1, 5)", "RANDOM(0, 1, 5)", "GAMMA(2, 3, 5)", "MONTECARLO(40, 5)"],
+)
+def test_a_draw_with_a_seed_repeats_whatever_the_seed_of_the_run(tmp_path: Path, equation: str) -> None:
+    model = model_of(
+        tmp_path, f'<aux name="y"><eqn>{equation}</eqn></aux><aux name="z"><eqn>RANDOM</eqn></aux>', stop="40"
+    )
+    first, second = (simulate(model, {"outputs": ["y", "z"], "seed": seed})[1] for seed in (1, 2))
+    assert first["y"] == second["y"]
+    assert first["z"] != second["z"]
+    assert len(set(first["y"])) > 1

@@ -252,12 +252,14 @@ class Operation(Expression):
     """An operator or function of the language applied to operands.
 
     `model` is the model it was built for, where a function of the language takes one; `lowering` checks that
-    the equation belongs to the same model.
+    the equation belongs to the same model. `seed` is that of a random draw, if it isn't the run's: it repeats
+    in all runs.
     """
 
     operator: str
     operands: tuple[Expression, ...]
     model: AnyModel | None = None
+    seed: int | None = None
 
     @property
     def parts(self) -> tuple[Expression, ...]:

@@ -98,6 +98,8 @@ def _node(expression: Expression) -> dict[str, Any]:
                 if isinstance(whole, Lookup)
                 else _operation(whole.operator, operands)
             )
+        elif isinstance(each, Operation) and each.seed is not None:
+            raise _Unsaid("a JSON model has no seeds of its own for random numbers")
         elif isinstance(each, Operation):
             todo += ((each, len(each.operands)), *reversed(each.operands))
         elif isinstance(each, Lookup):

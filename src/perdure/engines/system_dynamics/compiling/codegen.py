@@ -66,7 +66,7 @@ class Names:
     functions: Mapping[str, str]
     delays: Mapping[str, str]
     memories: Mapping[str, str]
-    draws: dict[tuple[str, float], str]
+    draws: dict[tuple[str, float | str], str]
     counter: Iterator[int]
     grid_time: str
     cells: Mapping[str, tuple[str, int]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Names:
     def own_part(self, part: tuple[Points, TableKind] | Shape) -> str:
         return self.own.setdefault(part, f"g{len(self.own)}")
 
-    def draw(self, variable: str, ordinal: float) -> str:
+    def draw(self, variable: str, ordinal: float | str) -> str:
         return self.draws.setdefault((variable, ordinal), f"k{len(self.draws)}")
 
 
@@ -178,7 +178,7 @@ def _apply(instruction: Instruction, operands: list[Fragment], variable: str, na
         case _ if operator in COMPARISONS:
             text, boolean = f"({values[0]} {COMPARISONS[operator]} {values[1]})", True
         case _ if operator in DRAWS:
-            assert isinstance(data, float)
+            assert isinstance(data, float | str)
             extra = ["dt"] if operator == "montecarlo" else []
             text = f"{operator}({', '.join([names.draw(variable, data), 'n', *values, *extra])})"
         case "pulse":

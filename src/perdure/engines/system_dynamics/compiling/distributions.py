@@ -14,7 +14,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from statistics import NormalDist
 
-__all__ = ["SAMPLERS", "draw_key"]
+__all__ = ["SAMPLERS", "draw_key", "key_of_draw"]
 
 _MASK = 0xFFFFFFFFFFFFFFFF
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -34,6 +34,16 @@ def draw_key(seed: int, stream: str, variable: str, ordinal: int) -> int:
     ):
         digest.update(struct.pack("<Q", len(part)) + part)
     return int.from_bytes(digest.digest(), "little")
+
+
+def key_of_draw(seed: int, stream: str, variable: str, ordinal: float | str) -> int:
+    """Return the key of a random call as an `Instruction` has it: one with a seed of its own has its key by
+    that, whatever the seed and the stream of the run.
+    """
+    if isinstance(ordinal, float):
+        return draw_key(seed, stream, variable, int(ordinal))
+    number, own = ordinal.split()
+    return draw_key(int(own), "", variable, int(number))
 
 
 def _mix(x: int) -> int:

@@ -200,7 +200,9 @@ class _Lowering:
                     delay = f"{RESERVED}delay {ordinal('delay')} of {name}"
                     todo += [_DelayEnd(delay, owner, node, len(code)), node.operands[1]]
                 else:
-                    draw = float(ordinal("draw")) if node.operator in DRAWS else None
+                    draw: float | str | None = float(ordinal("draw")) if node.operator in DRAWS else None
+                    if draw is not None and node.seed is not None:
+                        draw = f"{draw:.0f} {node.seed}"
                     todo.append(Instruction(node.operator, len(node.operands), draw))
                     todo += reversed(node.operands)
             else:

@@ -48,7 +48,7 @@ class Instruction(NamedTuple):
 
     `data` is the value of a ``number``, the name of an ``element``, the points or their name of a ``lookup``,
     the name of a ``call`` or a ``delay``, what is read of a memory and its name for a ``recall``, the
-    ordinal of a random draw within its variable.
+    ordinal of a random draw within its variable, and after a blank its seed, if it has one.
     """
 
     operator: str

@@ -18,7 +18,7 @@ from perdure.engines.system_dynamics.compiling.compiler import (
     compile_program,
     constant_value,
 )
-from perdure.engines.system_dynamics.compiling.distributions import draw_key
+from perdure.engines.system_dynamics.compiling.distributions import key_of_draw
 from perdure.engines.system_dynamics.compiling.gaps import runnable
 from perdure.engines.system_dynamics.compiling.program import Program
 from perdure.engines.system_dynamics.compiling.runtime import (
@@ -115,7 +115,7 @@ class ModelSimulation:
         self._constant_values: list[Any] = []
         self._tables: list[Table] = []
         self._keys = [
-            draw_key(seed, stream, variable, int(ordinal)) for variable, ordinal in self.compiled.names.draws
+            key_of_draw(seed, stream, variable, ordinal) for variable, ordinal in self.compiled.names.draws
         ]
         view = ModelView(
             program.model_name,

@@ -3,6 +3,7 @@
 Source: XMILE 1.0, section 3.5, and for what it doesn't have Stella's names, as BPTK-Py 3.2.0 takes them.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from perdure.engines.system_dynamics.sources.averages import delay_of, forecast_
 from perdure.engines.system_dynamics.sources.equations import Builtin, Context, Functions
 from perdure.engines.system_dynamics.sources.problems import Unservable
 
-__all__ = ["XMILE", "XMILE_OF_BPTK"]
+__all__ = ["XMILE", "XMILE_OF_BPTK", "seeded"]
 
 Nodes = tuple[form.Node, ...]
 Make = Callable[[Context, Nodes], Expression]
@@ -31,19 +32,29 @@ def _number(value: float) -> Builtin:
 
 
 def _drawn(operator: str, minimum: int, *defaults: float) -> Builtin:
-    """A random draw. A seed may follow; the draws of a run repeat by the seed of the run."""
+    """A random draw. A seed may follow, see `seeded`."""
     parameters = minimum + len(defaults)
 
     def make(c: Context, a: Nodes) -> Expression:
         given = c.values(a[:parameters])
-        return Operation(operator, (*given, *map(Number, defaults[len(given) - minimum :])))
+        drawn = Operation(operator, (*given, *map(Number, defaults[len(given) - minimum :])))
+        return seeded(drawn, c.value(a[parameters])) if len(a) > parameters else drawn
 
     return Builtin(minimum, parameters + 1, make)
+
+
+def seeded(drawn: Expression, seed: Expression) -> Expression:
+    """Return a draw that repeats by its own seed if that is a number other than zero; else by the run's."""
+    if isinstance(drawn, Operation) and isinstance(seed, Number) and math.isfinite(seed.value):
+        return replace(drawn, seed=int(seed.value)) if int(seed.value) else drawn
+    return drawn
 
 
 def _normal(c: Context, a: Nodes) -> Expression:
     mean, deviation, *rest = c.values(a)
     drawn: Expression = Operation("normal", (mean, deviation))
+    if rest:
+        drawn = seeded(drawn, rest[0])
     if len(rest) > 1:
         drawn = Operation("max", (drawn, rest[1]))
     return Operation("min", (drawn, rest[2])) if len(rest) > 2 else drawn

@@ -13,7 +13,7 @@ from perdure.engines.system_dynamics.expression import (
     Reference,
 )
 from perdure.engines.system_dynamics.sources import form
-from perdure.engines.system_dynamics.sources.builtins import XMILE
+from perdure.engines.system_dynamics.sources.builtins import XMILE, seeded
 from perdure.engines.system_dynamics.sources.equations import Builtin, Context, Functions
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.functions import NA
@@ -135,6 +135,7 @@ VENSIM: Functions = {
         for name in ("delay1", "delay3", "init", "lookup", "max", "min", "prod", "smth1", "smth3")
     },
     "sum": XMILE["sum"],
+    "@seeded": Builtin(2, 2, lambda c, a: seeded(*c.values(a))),
     # History
     "delay_fixed": _remembered("pipeline", 1, 2),
     "delay_information": Builtin(3, 3, _information),

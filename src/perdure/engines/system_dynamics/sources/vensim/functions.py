@@ -76,8 +76,12 @@ def _within(low: Node, high: Node, draw: Node) -> Node:
     return _op("max", low, _op("min", high, draw))
 
 
+def _drawn(operator: str, seed: Node, *operands: Node) -> Node:
+    return Call("@seeded", (_op(operator, *operands), seed))
+
+
 def _random_uniform(low: Node, high: Node, seed: Node) -> Node:
-    return _op("uniform", low, high)
+    return _drawn("uniform", seed, low, high)
 
 
 def _random_normal(low: Node, high: Node, mean: Node, deviation: Node, seed: Node) -> Node:
@@ -86,7 +90,7 @@ def _random_normal(low: Node, high: Node, mean: Node, deviation: Node, seed: Nod
     def below(limit: Node) -> Node:
         return _op("normalcdf", Number(-math.inf), limit, mean, deviation)
 
-    draw = _op("invnorm", _op("uniform", below(low), below(high)), mean, deviation)
+    draw = _op("invnorm", _drawn("uniform", seed, below(low), below(high)), mean, deviation)
     return _op("if", _op("greater", deviation, Number(0.0)), draw, _within(low, high, mean))
 
 
@@ -96,7 +100,7 @@ def _random_exponential(low: Node, high: Node, shift: Node, stretch: Node, seed:
     def above(limit: Node) -> Node:
         return _op("exp", _op("divide", _op("subtract", shift, limit), stretch))
 
-    share = _op("uniform", above(high), above(_op("max", low, shift)))
+    share = _drawn("uniform", seed, above(high), above(_op("max", low, shift)))
     return _op("subtract", shift, _op("multiply", stretch, _op("ln", share)))
 
 
@@ -105,8 +109,9 @@ def _shifted(operator: str, parameters: int) -> Translate:
 
     def translate(*arguments: Node) -> Node:
         _count(arguments, parameters + 5)
-        low, high, *inner, shift, stretch, _ = arguments
-        return _within(low, high, _op("add", shift, _op("multiply", stretch, _op(operator, *inner))))
+        low, high, *inner, shift, stretch, seed = arguments
+        drawn = _drawn(operator, seed, *inner)
+        return _within(low, high, _op("add", shift, _op("multiply", stretch, drawn)))
 
     return translate
 
@@ -115,13 +120,14 @@ def _swapped(operator: str) -> Translate:
     """Return likewise a function whose two parameters are a probability and a number."""
 
     def translate(low: Node, high: Node, p: Node, n: Node, shift: Node, stretch: Node, seed: Node) -> Node:
-        return _within(low, high, _op("add", shift, _op("multiply", stretch, _op(operator, n, p))))
+        drawn = _drawn(operator, seed, n, p)
+        return _within(low, high, _op("add", shift, _op("multiply", stretch, drawn)))
 
     return translate
 
 
 def _random_triangular(low: Node, high: Node, start: Node, peak: Node, stop: Node, seed: Node) -> Node:
-    return _within(low, high, _op("triangular", start, peak, stop))
+    return _within(low, high, _drawn("triangular", seed, start, peak, stop))
 
 
 FUNCTIONS: Mapping[str, Translate] = {
@@ -171,4 +177,4 @@ FUNCTIONS: Mapping[str, Translate] = {
     "xidz": _operation("xidz", 3),
     "zidz": lambda numerator, denominator: _op("xidz", numerator, denominator, Number(0.0)),
 }
-"""Functions by the name that the parser gives them; parameters named `seed` don't matter here."""
+"""Functions by the name that the parser gives them."""

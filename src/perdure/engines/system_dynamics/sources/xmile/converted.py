@@ -72,6 +72,7 @@ _VENSIM_ONLY: Functions = {
     "lookup_forward": VENSIM["lookup_next"],
     "lookup_invert": VENSIM["lookup_inverse"],
     "pulse_train": Builtin(4, 4, _pulse_train),
+    "@seeded": VENSIM["@seeded"],
     "sample_if_true": VENSIM["sample_if_true"],
     "smooth": _fixed("smth1", 2),
     "smooth3": _fixed("smth3", 2),

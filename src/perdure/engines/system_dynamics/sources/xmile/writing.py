@@ -251,6 +251,8 @@ class _Writer:
         if isinstance(node, Lookup):
             return self._lookup(node, operands[0])
         operator = node.operator
+        if node.seed is not None:
+            operands = (*operands, f"{node.seed}")
         if operator in _INFIX:
             return f"({_INFIX[operator].join(operands)})"
         if operator in _WRITTEN:
