@@ -27,7 +27,7 @@ Reader = Callable[[Path, Problems], tuple[Form, Functions]]
 
 def read_xmile(path: Path, problems: Problems) -> tuple[Form, Functions]:
     """Return the form of an XMILE file with the functions of its language."""
-    return form_of_xmile(_content(path), path.stem, problems), XMILE_FILES
+    return form_of_xmile(_content(path), path, problems), XMILE_FILES
 
 
 def read_vensim(path: Path, problems: Problems, *, data: Sequence[Path] = ()) -> tuple[Form, Functions]:

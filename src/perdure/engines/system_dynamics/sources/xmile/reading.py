@@ -4,30 +4,34 @@ Source: XMILE 1.0, chapters 2 to 4. Files of older programs have variables strai
 names, methods or dimensions; they are read as what they mean.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.limits import MAX_BYTES
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
+from perdure.engines.system_dynamics.sources.xmile.curves import curve_of
 from perdure.engines.system_dynamics.sources.xmile.equations import equation_of
 from perdure.engines.system_dynamics.sources.xmile.tags import Tag, parse
 
 __all__ = ["form_of"]
 
 _KINDS: dict[str, form.VariableKind] = {"stock": "stock", "flow": "flow", "aux": "aux", "gf": "curve"}
+_MAX_FILES = 100
 _METHODS: dict[str, Literal["euler", "rk4"]] = {"euler": "euler", "rk4": "rk4"}
 
 
-def form_of(document: bytes, name: str, problems: Problems) -> form.Form:
+def form_of(document: bytes, path: Path, problems: Problems) -> form.Form:
     """Return the form of an XMILE document.
 
     Parameters
     ----------
     document
         The bytes of the file.
-    name
-        The model's name, if the document has none.
+    path
+        Its place: files that modules name are looked for beside it, and it gives a model without a name one.
     problems
         Where is added what can't be served.
 
@@ -36,26 +40,79 @@ def form_of(document: bytes, name: str, problems: Problems) -> form.Form:
     Unservable
         If it isn't an XMILE document.
     """
-    root = parse(document)
-    models = list(root.each("model"))
-    if root.name != "xmile" or not models:
-        raise Unservable("it isn't an XMILE document: there is no model in an <xmile> tag")
-    reader = _Reader(root, problems)
-    macros = [reader.macro(tag) for tag in root.each("macro")]
+    root = _root(document)
+    files = _Files(path, problems)
+    files.add(root, path.resolve(), "")
+    first = _first(root)
     header = root.first("header")
     shown = None if header is None else header.content("name")
-    unnamed = [tag for tag in models if tag.get("name") is None]
-    first = unnamed[0] if unnamed else models[0]
-    parts = [reader.part(tag, "" if tag is first else tag.get("name") or "") for tag in models]
-    parts.sort(key=lambda part: part.name != "")
-    own = first.first("sim_specs")
+    reader = _Reader(root, problems)
     return form.Form(
-        name=shown or first.get("name") or name,
-        specs=reader.specs(root.first("sim_specs") or own),
-        parts=tuple(parts),
-        dimensions=tuple(reader.dimensions()),
-        macros=tuple(macro for macro in macros if macro is not None),
+        name=shown or first.get("name") or path.stem,
+        specs=reader.specs(root.first("sim_specs") or first.first("sim_specs")),
+        parts=tuple(sorted(files.parts, key=lambda part: part.name != "")),
+        dimensions=tuple(files.dimensions.values()),
+        macros=tuple(files.macros.values()),
     )
+
+
+def _root(document: bytes) -> Tag:
+    root = parse(document)
+    if root.name != "xmile" or root.first("model") is None:
+        raise Unservable("it isn't an XMILE document: there is no model in an <xmile> tag")
+    return root
+
+
+def _first(root: Tag) -> Tag:
+    """Return the model that is the root of a document: the one without a name, else the first one."""
+    models = list(root.each("model"))
+    return next((tag for tag in models if tag.get("name") is None), models[0])
+
+
+class _Files:
+    """What a document and the files that its modules name hold.
+
+    The parts of another file have names that begin with its path. All that is read of it has the line of the
+    module that names it.
+    """
+
+    def __init__(self, path: Path, problems: Problems) -> None:
+        self.folder = path.parent.resolve()
+        self.problems = problems
+        self.parts: list[form.Part] = []
+        self.dimensions: dict[str, form.Dimension] = {}
+        self.macros: dict[str, form.Macro] = {}
+        self._prefixes: dict[Path, str] = {}
+
+    def add(self, root: Tag, path: Path, prefix: str) -> None:
+        """Add what a document holds."""
+        self._prefixes[path] = prefix
+        reader = _Reader(root, self.problems, prefix, lambda tag: self._named_by(tag, path.parent))
+        for dimension in reader.dimensions():
+            known = self.dimensions.setdefault(form.canonical(dimension.name), dimension)
+            if known.elements != dimension.elements:
+                self.problems.add(dimension.line, dimension.name, "another file has other elements of it")
+        for macro in filter(None, map(reader.macro, root.each("macro"))):
+            self.macros.setdefault(form.canonical(macro.name), macro)
+        first = _first(root)
+        for tag in root.each("model"):
+            self.parts.append(reader.part(tag, prefix + ("" if tag is first else tag.get("name") or "")))
+
+    def _named_by(self, tag: Tag, folder: Path) -> str:
+        """Return the name of the part that the ``resource`` of a module names, and read its file once."""
+        resource = tag.get("resource") or ""
+        path = (folder / resource.removeprefix("file:")).resolve()
+        if not path.is_relative_to(self.folder) or not path.is_file():
+            raise Unservable(f"its model is in {resource!r}, and there is no such file beside the model")
+        if path not in self._prefixes:
+            if len(self._prefixes) >= _MAX_FILES:
+                raise Unservable(f"more than {_MAX_FILES} files are named")
+            if path.stat().st_size > MAX_BYTES:
+                raise Unservable(f"{resource!r} is larger than {MAX_BYTES} bytes")
+            root = _root(path.read_bytes())
+            root.move_to(tag.line)
+            self.add(root, path, f"{path.relative_to(self.folder)}#")
+        return self._prefixes[path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +147,13 @@ def _flag(tag: Tag, name: str) -> bool | None:
 class _Reader:
     """Reads the parts of one document."""
 
-    def __init__(self, root: Tag, problems: Problems) -> None:
+    def __init__(
+        self, root: Tag, problems: Problems, prefix: str = "", linked: Callable[[Tag], str] = lambda tag: ""
+    ) -> None:
         self.root = root
         self.problems = problems
+        self.prefix = prefix
+        self.linked = linked
         self.behavior = _Behavior().within(root)
 
     # Run specs and dimensions -------------------------------------------------------------------------------
@@ -171,10 +232,11 @@ class _Reader:
             target, source = connect.get("to"), connect.get("from")
             if target and source:
                 connections.append((target, source))
-        resource = tag.get("resource")
-        if resource is not None:
-            self.problems.add(tag.line, name, f"the module is in another file, {resource!r}")
-        return form.Module(name, name, tuple(connections), tag.line)
+        part = self.prefix + name
+        if tag.get("resource") is not None:
+            with self.problems.at(tag.line, name):
+                part = self.linked(tag)
+        return form.Module(name, part, tuple(connections), tag.line)
 
     # Variables ----------------------------------------------------------------------------------------------
 
@@ -298,7 +360,7 @@ class _Reader:
         if held is None:
             return None
         with self.problems.at(held.line, name):
-            return _curve_of(held)
+            return curve_of(held)
         return None
 
 
@@ -330,54 +392,7 @@ def _equation(
     return form.Equation(expression, subscripts, initial=initial, curve=curve, line=line)
 
 
-def _curve_of(tag: Tag) -> form.Curve | None:
-    ys = _numbers(tag.first("ypts"))
-    xs = _numbers(tag.first("xpts"))
-    points = [(point.get("x"), point.get("y")) for point in tag.each("pt", "point")]
-    if not ys and points:
-        pairs = [(_number(x or ""), _number(y or "")) for x, y in points]
-    elif not ys:
-        return None
-    else:
-        scale = tag.first("xscale")
-        if not xs:
-            if scale is None:
-                raise Unservable("the graphical function has no x values")
-            low, high = (_number(scale.get(end) or "") for end in ("min", "max"))
-            step = (high - low) / (len(ys) - 1) if len(ys) > 1 else 0.0
-            xs = [low + i * step for i in range(len(ys))]
-            xs[-1] = high if len(ys) > 1 else low
-        if len(xs) != len(ys):
-            raise Unservable(f"the graphical function has {len(xs)} x values and {len(ys)} y values")
-        pairs = list(zip(xs, ys, strict=True))
-    kind = (tag.get("type") or "").lower() or (
-        "discrete" if tag.attributes.get("discrete") == "true" else "continuous"
-    )
-    match kind:
-        case "continuous" | "extrapolate" | "discrete":
-            return form.Curve(tuple(sorted(pairs, key=lambda pair: pair[0])), kind)
-    raise Unservable(
-        f"a graphical function of the type {kind!r} isn't there; continuous, extrapolate and discrete are"
-    )
-
-
 def _true(tag: Tag, name: str, otherwise: bool) -> bool:
     """Return what an attribute says that is true or false."""
     said = tag.get(name)
     return otherwise if said is None else said.lower() in ("true", "1")
-
-
-def _numbers(tag: Tag | None) -> list[float]:
-    if tag is None:
-        return []
-    separator = tag.get("sep")
-    if separator is None:
-        separator = next((sign for sign in ",;" if sign in tag.text), None)
-    return [_number(part) for part in tag.text.split(separator) if part.strip()]
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text.strip())
-    except ValueError:
-        raise Unservable(f"{text.strip()!r:.40} in a graphical function is no number") from None

@@ -44,6 +44,12 @@ class Tag:
         """Return the first tag within this one that has the name."""
         return next(self.each(name), None)
 
+    def move_to(self, line: int) -> None:
+        """Let this tag and all within it have a line."""
+        self.line = line
+        for tag in self.tags:
+            tag.move_to(line)
+
     def content(self, name: str) -> str | None:
         """Return the text of the first such tag, without blanks around it; None if there is none."""
         tag = self.first(name)
