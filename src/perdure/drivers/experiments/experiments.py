@@ -167,16 +167,16 @@ class Experiments:
         return await self._uninterrupted.do(self._fork(parent, request, key, label.of_fork(parent)))
 
     async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
-        """Bring a run to another state; return it as it was there, also if another request led it on since.
+        """Bring a run to another state; return the run as it was in that state, even if it has left it since.
 
         Raises
         ------
         TriggerRefused
             If its state doesn't allow it, as `perdure.lifecycle.after` says.
         TriggerOverruled
-            If another request wanted it in another state before it was there.
+            If another request changed the desired state before the run had this one.
         KindNotAllowed
-            If it is to be started, and this server runs no experiments.
+            If the run would start, and this server runs no experiments.
         """
         run = await self._find(owner, run_id)
         if after(run.state, trigger) is RunStatus.STARTED:

@@ -1,6 +1,6 @@
-"""Steering: a run's desired state is written, its executor notified, and the caller waits for the state.
+"""Steering: writes the desired state of a run, notifies the executor, and waits until the run has that state.
 
-The wait holds no lock, and it ends early when the server closes; the state is brought about all the same.
+The wait holds no lock. It ends early when the server closes; the desired state stays.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from perdure.stores.feed import Feed, Subscription
 
 __all__ = ["Steering"]
 
-PATIENCE = 60.0  # seconds for which a caller is made to wait for a state; it is brought about all the same
+PATIENCE = 60.0  # seconds that a caller waits for a state; after them, the desired state stays
 INITIALIZED = frozenset(RunStatus) - {RunStatus.CREATED}
 
 View = Callable[[Owner, str], Awaitable[ExperimentView]]
@@ -42,7 +42,7 @@ class Steering:
     view
         Returns where a run stands, if it is an experiment of the owner.
     closing
-        Set when the server closes: nobody waits any more then.
+        Set when the server closes; all waits then end.
     """
 
     def __init__(
@@ -62,26 +62,26 @@ class Steering:
         self._closing = closing
 
     async def begin(self, run_id: str) -> Run:
-        """Let a new run be worked on; return it when its simulation server is ready or has failed."""
+        """Notify the executor of a new run; return it when its simulation server is ready or has failed."""
         with self._feed.subscribe(run_id) as changes:
             await keep_trace(self._store, run_id)
             await self._executor.submit(run_id)
             return await self._until(changes, run_id, INITIALIZED)
 
     async def begun(self, run_id: str) -> Run:
-        """Return a run when its simulation server is ready or has failed; `begin` has been called for it."""
+        """Return a run for which `begin` was called, when its simulation server is ready or has failed."""
         with self._feed.subscribe(run_id) as changes:
             return await self._until(changes, run_id, INITIALIZED)
 
     async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
-        """Bring a run to another state; return it as it was there, also if another request led it on since.
+        """Bring a run to another state; return the run as it was in that state, even if it has left it since.
 
         Raises
         ------
         TriggerRefused
             If its state doesn't allow it, as `perdure.lifecycle.after` says.
         TriggerOverruled
-            If another request wanted it in another state before it was there.
+            If another request changed the desired state before the run had this one.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE
@@ -91,19 +91,19 @@ class Steering:
             if run.state is RunStatus.COMPLETED:
                 if target is run.state:
                     return run
-                with suppress(VersionConflict):  # changed since a moment ago: what is allowed now?
+                with suppress(VersionConflict):  # it was changed meanwhile: check again what is allowed
                     return await self._end_completed(run, target)
                 continue
             desired = DesiredState(target.value)
             with self._feed.subscribe(run_id) as changes:
                 try:
                     await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
-                except RunFinished:  # since a moment ago: what is allowed now?
+                except RunFinished:  # meanwhile: check again what is allowed
                     continue
-                changes.take()  # what it went through before that is no answer to it
+                changes.take()  # states before the desired one was written don't count
                 await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
                 if target is RunStatus.STARTED and (await self._view(owner, run_id)).missing:
-                    return run  # until a server that has what it needs takes it up
+                    return run  # it waits for a server that has what it needs
                 run = await self._until(changes, run_id, FINAL | {target}, desired)
             if run.state is target:
                 return run
@@ -119,12 +119,12 @@ class Steering:
                 return run
 
     async def stop(self, run: Run) -> None:
-        """Stop a run, unless it has ended; return when it has.
+        """Stop a run, and wait until it has ended.
 
         Raises
         ------
         ServerClosing
-            If the server closes before.
+            If the server closes first.
         """
         while run.state not in FINAL:
             if self._closing.is_set():
@@ -134,7 +134,7 @@ class Steering:
             run, _ = await self._read(run.id)
 
     async def _end_completed(self, run: Run, target: RunStatus) -> Run:
-        """Bring a run to its final state that has completed; nothing of it runs any more."""
+        """Bring a run that has completed to its final state; no process works on it any more."""
         outcome = Outcome.FAILED if target is RunStatus.FAILED else run.outcome
         changed = self._store.submit(ChangeRun(run.id, run.version, Change(state=target, outcome=outcome)))
         return await asyncio.wrap_future(changed)
@@ -146,9 +146,10 @@ class Steering:
         states: Collection[RunStatus],
         desired: DesiredState | None = None,
     ) -> Run:
-        """Return a run as it was in the first of these states that it came to, also if it has left it again.
+        """Return a run as it was in the first of these states that it reached, even if it has left it since.
 
-        Or as it is, when nobody can be expected to wait any more, or something else is `desired` of it.
+        After `PATIENCE` seconds, when the server closes, or when the desired state is no longer `desired`,
+        return it as it is.
         """
         closing = asyncio.create_task(self._closing.wait())
         try:
@@ -158,7 +159,7 @@ class Steering:
                     run, execution = await self._read(run_id)
                     over = run.state in states or desired not in (None, execution.desired) or closing.done()
                     if over:
-                        hints += changes.take()  # while it was looked at
+                        hints += changes.take()  # those that came during the read
                     for state in (hint.state for hint in hints):
                         if state in states and state is not run.state:
                             return replace(run, state=state, outcome=None, reason="")

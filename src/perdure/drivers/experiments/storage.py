@@ -1,7 +1,7 @@
 """Working folders: where simulations run, each in a copy of its experiment that is its own.
 
-A folder is known by its run's id, so that the next process finds it after a crash. It goes when all that the
-simulation wrote is stored and checked, and not before.
+A folder has the id of its run as its name, so that the next process finds it after a crash. It is removed
+only when everything that the simulation wrote is stored and checked.
 
 All of it is scratch: an attempt, a fork and another host begin with what the store and the artifacts hold.
 """
@@ -40,9 +40,10 @@ log = structlog.get_logger(__name__)
 
 
 class Reconciled(msgspec.Struct, frozen=True):
-    """What was done with the folders that were found, by the runs' ids, and why one had to stay.
+    """What was done with the folders that were found, by the ids of their runs.
 
-    Those of runs that have `ended` are to be finished.
+    `ended` are those of runs that have ended: the caller finishes them. `failed` has the reason why a folder
+    couldn't be dealt with.
     """
 
     ended: list[str]
@@ -52,7 +53,7 @@ class Reconciled(msgspec.Struct, frozen=True):
 
 
 class WorkingFolders:
-    """All working folders of one store; blocking. Of those who use a run's folder, one waits for the other.
+    """All working folders of one store; blocking. Uses of the same run's folder wait for each other.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ class WorkingFolders:
     artifacts
         Where experiments come from and results go.
     isolation
-        Who simulations run as; without it, this process's user.
+        The users that simulations run as; without it, this process's user.
     """
 
     def __init__(self, root: Path, artifacts: Artifacts, isolation: Isolation | None = None) -> None:
@@ -83,14 +84,14 @@ class WorkingFolders:
     ) -> WorkingFolder:
         """Make a run's folder of a version that is pinned for it.
 
-        One that there is, of an attempt that broke off, is removed.
+        A folder that an interrupted attempt left is removed first.
 
         Parameters
         ----------
         resumes
             Whether the run goes on from a savepoint: the folder doesn't count until `settle` is called.
         called_off
-            Whether nobody wants it any more; asked between any two parts of what is copied.
+            Returns True once the folder isn't needed any more; called between the parts of a copy.
 
         Raises
         ------
@@ -116,9 +117,9 @@ class WorkingFolders:
             return folder
 
     def give(self, folder: WorkingFolder) -> None:
-        """Give a run's folder to who the simulation runs as.
+        """Make the user that the simulation runs as the owner of a run's folder.
 
-        That one may enter what is beside its folder, but not list or change it.
+        That user may enter the folder around it, but not list or change it.
         """
         if self._isolation is None:
             return
@@ -148,7 +149,7 @@ class WorkingFolders:
         kept
             The files of the savepoint.
         called_off
-            Whether nobody wants it any more; asked between any two parts of what is copied.
+            Returns True once the folder isn't needed any more; called between the parts of a copy.
 
         Raises
         ------
@@ -186,7 +187,7 @@ class WorkingFolders:
             return folder
 
     def saving(self, store: Store, folder: WorkingFolder, kept: Any, limit: int) -> SavedFiles:
-        """Return what keeps the files of savepoints that are made in a run's folder."""
+        """Return what stores the files of savepoints that are made in a run's folder."""
 
         def use(contents: Sequence[tuple[str, int]]) -> Sequence[Blob]:
             return store.submit(UseBlobs(folder.owner, contents)).result()
@@ -194,7 +195,7 @@ class WorkingFolders:
         return SavedFiles(self._artifacts.blobs(folder.owner), use, folder.files, kept, limit)
 
     def settle(self, folder: WorkingFolder) -> None:
-        """Let what is in a run's folder count: its attempt has come as far as its savepoint."""
+        """Make the files in a run's folder count: its attempt has reached its savepoint."""
         remove_folder(folder.savepoint)
 
     def finish(
@@ -210,7 +211,7 @@ class WorkingFolders:
         Parameters
         ----------
         called_off
-            Whether it has to end now.
+            Returns True once it must end early.
         on_stored
             Takes the size of each file that is stored, or needn't be.
 
@@ -331,7 +332,7 @@ class WorkingFolders:
             raise UploadFailed(run=folder.run, reason=str(error), folder=str(folder.files)) from error
 
     def _emptied(self, run: str, owner: str, experiment: str, version: int) -> WorkingFolder:
-        """Return a run's folder before there are files in it; one that there is, is removed."""
+        """Return a run's folder without files; one that exists is removed."""
         place = self._place(run)
         remove_folder(place)
         place.mkdir(mode=0o700, parents=True)

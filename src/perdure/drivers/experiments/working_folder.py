@@ -4,10 +4,10 @@ Below the folder of all working folders::
 
     RUN/place.json      whose it is and of what, written once the files are there
     RUN/files/          the working folder
-    RUN/savepoint/      there until an attempt has come as far as the savepoint that it goes on from
-    RUN/savepoint/files/    what that one lists
-    RUN/savepoint/found/    likewise, what the script of a fork found at its top
-    RUN/transcript/     what the store holds of it for people to read, once it has ended
+    RUN/savepoint/      exists until an attempt has reached the savepoint that it resumes from
+    RUN/savepoint/files/    the files that the savepoint lists
+    RUN/savepoint/found/    the files that the script of a fork found when it began
+    RUN/transcript/     what the store holds of the run for people to read, once it has ended
 """
 
 import os
@@ -45,7 +45,7 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def savepoint(self) -> Path:
-        """What its savepoint lists, until its attempt has come as far; until then `files` doesn't count."""
+        """The files of its savepoint, until its attempt has reached that; `files` doesn't count before."""
         return self.files.with_name("savepoint")
 
     @property
@@ -55,7 +55,7 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def found(self) -> Path:
-        """What the script of a fork found at its top."""
+        """The files that the script of a fork found when it began."""
         return self.savepoint / "found"
 
     @property
@@ -74,15 +74,12 @@ class WorkingFolder(msgspec.Struct, frozen=True, kw_only=True):
         _write(self.files.with_name(_NOTE), msgspec.json.encode(noted))
 
     def make_savepoint(self) -> None:
-        """Make the folder of its savepoint, which who the simulation runs as may enter, but not change.
-
-        Harmless if there is one.
-        """
+        """Make the folder of its savepoint, if there is none; the simulation may enter, but not change it."""
         self.savepoint.mkdir(exist_ok=True)
         self.savepoint.chmod(0o711)
 
     def size(self) -> int:
-        """Return how many bytes the run has written, with the transcript, as far as that is known."""
+        """Return the bytes of what the run has written and its transcript, without unreadable files."""
         found = 0
         for written in (self.written, self.transcript):
             for parent, _, names in os.walk(written):
