@@ -1,7 +1,7 @@
-"""Sessions: runs whose crank is turned by a client, one acknowledged step after another.
+"""Sessions: runs that a client advances, one acknowledged step after another.
 
-The steps of a run are serialised by a lock that is held until the commit's outcome is known, also when the
-client goes away. Sessions are restored when they are touched; memory never runs ahead of the store.
+A lock serialises the steps of a run. It is held until the outcome of the commit is known, even if the client
+disconnects. A session that isn't in memory is restored on request; memory never runs ahead of the store.
 """
 
 import asyncio
@@ -81,18 +81,18 @@ class Sessions:
     store
         Where runs are kept; its opener closes it.
     catalogue
-        The models and scenarios that sessions are made of.
+        The models and scenarios of sessions.
     settings
         Limits and the savepoint schedule.
     metrics
-        What is counted.
+        Where steps and sessions are counted.
     feed
-        Notifies of changes; by default one of its own.
+        Notifies of changes; by default, the driver has one of its own.
 
     Attributes
     ----------
     closing
-        Set it when requests for many steps and event streams are to end early; `aclose` does so too.
+        Set it to end requests for many steps and event streams early; `aclose` does this too.
     """
 
     def __init__(
@@ -130,16 +130,16 @@ class Sessions:
     async def create(
         self, owner: str, request: NewSession, key: Key | None = None, label: Label = NO_LABEL
     ) -> Created:
-        """Make a session; durable when it returns."""
+        """Create a session; it is durable when this returns."""
         return await self._uninterrupted.do(self._create(owner, request, key, label))
 
     async def made(self, owner: str, key: Key | None) -> Created | None:
-        """Return the session that a creation key made, whatever is configured now; None if there is none.
+        """Return the session that was created with a key, whatever is configured now; None if there is none.
 
         Raises
         ------
         KeyReused
-            If another request had the key.
+            If the key was used for another request.
         """
         if key is None:
             return None
@@ -147,7 +147,7 @@ class Sessions:
         return None if run is None else Created(run, replayed=True)
 
     async def fork(self, owner: Owner, run_id: str, position: int | None, key: Key | None = None) -> Created:
-        """Make a session that begins with another's first `position` steps; by default all of them."""
+        """Create a session that begins with the first `position` steps of another one, by default all."""
         (created,) = await self.forks(owner, run_id, [ForkSession(step=position)], key)
         return created
 
@@ -159,10 +159,10 @@ class Sessions:
         key: Key | None = None,
         labels: Sequence[LabelChange] = (),
     ) -> list[Created]:
-        """Make sessions that begin as copies of another, all of them or none.
+        """Create sessions that begin as copies of another one, all of them or none.
 
-        Each has the key with its place among them, from 0, as the ordinal; and no name and the other's tags,
-        unless the label change at its place says otherwise.
+        The key of each has its index, from 0, as the ordinal. Each has no name and the tags of the other
+        session, unless the label change at its index says otherwise.
         """
         return await self._uninterrupted.do(self._fork(owner, run_id, requests, key, labels))
 
@@ -173,63 +173,71 @@ class Sessions:
         outcome: Outcome = Outcome.TERMINATED,
         reason: str = "stopped by its owner",
     ) -> Run:
-        """End a session for good; what it answered stays readable."""
+        """End a session; its results stay readable."""
         change = Change(state=RunStatus.STOPPED, outcome=outcome, reason=reason)
         return await self._uninterrupted.do(self._stop(owner, run_id, change))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
-        """Forget a session with all it answered."""
+        """Delete a session with its results."""
         await self._uninterrupted.do(self._delete(owner, run_id))
 
     async def upgrade(self, owner: Owner, run_id: str) -> Upgraded:
-        """Bring a session whose models changed to their present versions, by their upgrade functions."""
+        """Bring a session to the current versions of its models, by their upgrade functions."""
         return await self._uninterrupted.do(self._upgrade(owner, run_id))
 
     async def examine(self, owner: Owner, run_id: str, *, repair: bool) -> list[Finding]:
-        """Check every checksum of what is stored of a session; repair what replay can give back."""
+        """Check all checksums of a session; with `repair`, restore damaged parts by replay."""
         return await self._uninterrupted.do(self._examine(owner, run_id, repair))
 
     # Stepping -----------------------------------------------------------------------------------------------
 
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None = None) -> Answer:
-        """Take steps; each is durable when it returns.
+        """Take steps; they are durable when this returns.
 
-        A key that was used for the same request answers with what was recorded, and takes the steps that are
-        missing if it was interrupted.
+        If the key was used for the same request, return the recorded results, and take the steps that are
+        missing because the request was interrupted.
 
         Raises
         ------
         PositionConflict
-            If another step than the expected one is next.
+            If the next step isn't the expected one.
         RunFinished
-            If nothing is left to step.
+            If all steps have been taken.
         InvalidOverride, ScenarioNotFound, LimitExceeded
-            If the request is wrong; nothing changed then.
+            If the request is wrong; nothing has changed.
         EvaluationFailed
             If the model can't be evaluated; the steps before that one stay.
         ModelChanged, OtherNumerics, ReplayMismatch, NoSavepoint
-            If the session can't be restored to go on exactly.
+            If the session can't be restored exactly.
         """
         return await self._uninterrupted.do(self._step(owner, run_id, request, key))
 
     # Reading ------------------------------------------------------------------------------------------------
 
     async def run(self, owner: Owner, run_id: str) -> Run:
-        """Return a session's record; another owner's doesn't exist, another kind's is `WrongKind`."""
+        """Return the run of a session.
+
+        Raises
+        ------
+        RunNotFound
+            If there is none, or it is another owner's.
+        WrongKind
+            If it is a run of another kind.
+        """
         return await self._threads.read(lambda: find_run(self.store, owner, run_id, KIND))
 
     def view_of(self, run: Run) -> SessionView:
-        """Return a session with what it is made of, and how it would resume; blocking."""
+        """Return a session with its spec, and how each of its parts would resume; blocking."""
         spec = SessionSpec.from_blob(run.spec)
         return SessionView(run, spec, session_parts(self.store, run.id, spec))
 
     async def log(self, owner: Owner, run_id: str, after: int, limit: int) -> StepLogPage:
-        """Return a page of the step log: what each step was given and what it answered."""
+        """Return a page of the step log: the inputs and outputs of each step."""
         run, max_values = await self.run(owner, run_id), self._settings.max_values_per_request
         return await self._threads.read(lambda: read_step_log(self.store, run, after, limit, max_values))
 
     async def settings(self, owner: Owner, run_id: str, after: int, limit: int) -> SettingsPage:
-        """Return those of the steps that were given something; a page may be short, or even empty."""
+        """Return the steps that had inputs, with these; a page may be short, or even empty."""
         run = await self.run(owner, run_id)
         return await self._threads.read(lambda: read_settings(self.store, run, after, limit))
 
@@ -241,7 +249,7 @@ class Sessions:
     async def take_savepoint(
         self, owner: Owner, run_id: str, name: str | None, pinned: bool
     ) -> SavepointInfo:
-        """Take a savepoint of a session as it stands."""
+        """Take a savepoint of a session at its current step."""
         run = await self.run(owner, run_id)
         return await self._uninterrupted.do(self._take_savepoint(run, name, pinned))
 
@@ -255,11 +263,11 @@ class Sessions:
         )
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[Committed, None]:
-        """Yield where a session stands, now and when that changed, until it ends or is deleted."""
+        """Yield the state and position of a session, now and after each change, until its end or deletion."""
         return positions_of(self._feed, run_id, lambda: self.run(owner, run_id))
 
     async def aclose(self) -> None:
-        """Wait for what is under way, then save every live session where it stands."""
+        """Wait for pending requests, then save every live session at its current step."""
         self.closing.set()
         await self._uninterrupted.wait()
         for live in self._live:
@@ -337,7 +345,7 @@ class Sessions:
         return await asyncio.wrap_future(self.store.submit(ForkRuns(forks, quota=self._quota)))
 
     async def _all_made(self, owner: str, key: Key, count: int) -> list[Created]:
-        """Return the runs that a key made, one for each ordinal; none if one of them isn't there."""
+        """Return the runs that were created with a key, one for each ordinal; none if one is missing."""
         found: list[Created] = []
         while len(found) < count:
             made = await self.made(owner, msgspec.structs.replace(key, ordinal=len(found)))
@@ -350,9 +358,9 @@ class Sessions:
         async with self._locks.hold(run_id):
             while True:
                 run = await self.run(owner, run_id)
-                self._live.drop(run_id)  # also of a run that has ended elsewhere
+                self._live.drop(run_id)  # even if another server has ended the run
                 check(KIND, run.state, RunStatus.STOPPED)
-                with suppress(VersionConflict):  # it got another name or other tags since a moment ago
+                with suppress(VersionConflict):  # its name or tags have changed meanwhile
                     return await asyncio.wrap_future(
                         self.store.submit(ChangeRun(run_id, run.version, change))
                     )

@@ -35,23 +35,23 @@ class Manager:
     Attributes
     ----------
     name
-        What it is known by.
+        The name of the manager.
     given
         The model that was given.
     model
-        The model all its scenarios run: the one given, as it was then.
+        The model that all its scenarios run: a copy of the given one, taken when the manager was made.
     fingerprint
-        The model's, taken when the manager is made.
+        The fingerprint of that model.
     source
         Where the model was found: a file's path or ``module.attribute``; None if it was given itself.
     base_constants, base_points
-        What every scenario sets unless it says otherwise.
+        The values that a scenario has unless it sets others.
     units
-        What elements are counted in, by their names, and ``time`` for the model's time; for display only.
+        Units by the names of elements, and ``time`` for the model's time; for display only.
     scenarios
-        By name.
+        The scenarios by name.
     remarks
-        What is wrong with the definition of the manager itself but doesn't prevent a run, in words.
+        Mistakes in the definition of the manager itself that don't prevent a run, in words.
 
     Raises
     ------
@@ -75,11 +75,11 @@ class Manager:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the manager and its scenarios but doesn't prevent a run, in words."""
+        """Mistakes in the manager and its scenarios that don't prevent a run, in words."""
         return self.remarks + [each for scenario in self.scenarios.values() for each in scenario.problems]
 
     def copy(self) -> "Manager":
-        """Return a manager that can be added to without changing this one."""
+        """Return a copy, to which scenarios can be added without changing this manager."""
         made = copy(self)
         made.base_constants, made.base_points = dict(self.base_constants), dict(self.base_points)
         made.units, made.scenarios, made.remarks = dict(self.units), dict(self.scenarios), list(self.remarks)
@@ -182,14 +182,14 @@ class Manager:
 def managed(
     name: str, definition: Mapping[str, Any], known: Manager | None, folder: Path | None
 ) -> tuple[Manager, Mapping[str, Any]]:
-    """Return the manager of a definition, and the definition's scenarios by name, which it hasn't got yet.
+    """Return the manager of a definition, and by name the scenarios that are to be added to it.
 
     Parameters
     ----------
     name, definition
         The manager's name, and its definition as a scenario file has it.
     known
-        The manager that has the name; it isn't changed: the one that is returned has its model and scenarios.
+        The manager that has the name already, or None. It isn't changed; the result begins as its copy.
     folder
         Where model files are looked for; by default the working folder.
 
@@ -235,7 +235,7 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
 
 
 def _meet_model(place: str, manager: Manager, given: object, folder: Path | None) -> None:
-    """Settle which model a manager runs that is registered again."""
+    """Decide which model a manager runs that is registered again."""
     known = manager.given.given if isinstance(manager.given, AgentModel) else manager.given
     if given is known:
         manager.renew()
@@ -272,7 +272,7 @@ def _units(place: str, definition: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _other_keys(place: str, definition: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Return what has other keys, for the user's own use; refuse keys that look like misspelt ones."""
+    """Return the entries with other keys, which are the user's own; refuse keys that look misspelt."""
     others = {key: value for key, value in definition.items() if key not in known}
     for key in others:
         if near := suggest(key, known):

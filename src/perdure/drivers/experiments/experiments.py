@@ -1,6 +1,6 @@
-"""Experiments: runs of scripts over co-simulated engines, made, steered through their lifecycle, forked.
+"""Experiments: runs of scripts over co-simulated engines, which are created, steered and forked.
 
-The store is the truth about a run, and questions about it are answered from the store alone.
+All requests about a run are answered from the store alone.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Experiments:
     store
         Where runs are kept; its opener closes it.
     executor
-        What works on them; its opener closes it.
+        Works on them; its opener closes it.
     artifacts
         Where experiments come from and results go.
     folders
@@ -107,13 +107,13 @@ class Experiments:
     # Opening and closing ------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Look after what a former server left: before the executor takes runs up again."""
+        """Take over what an earlier server left; called before the executor takes runs up again."""
         executions = await self._threads.read(self._store.executions)
         await self._results.open([each.run_id for each in executions if each.kind == KIND])
         self._sweeping = asyncio.create_task(keep_going("sweeps", self._sweep))
 
     async def aclose(self) -> None:
-        """Wait for what is under way; runs are the executor's, and what isn't stored waits for the next."""
+        """Wait for pending requests; the executor ends runs, and the next server stores what isn't stored."""
         self._closing.set()
         if self._sweeping is not None:
             await asyncio.wait({self._sweeping})
@@ -126,21 +126,21 @@ class Experiments:
     async def make(
         self, owner: str, request: NewExperiment, key: Key | None = None, label: Label = NO_LABEL
     ) -> Created:
-        """Make a run of an experiment and initialize it: it is paused when this returns, or has failed.
+        """Create a run of an experiment and initialize it; when this returns, it is paused or has failed.
 
         Raises
         ------
         ExperimentNotFound, ArtifactNotFound, InvalidConfiguration
-            If it can't be made of that; there is no run then.
+            If the request is wrong; no run was created.
         SlotsTaken, QuotaExceeded
-            If there are as many as may be.
+            If the limits allow no more.
         KindNotAllowed
             If this server runs no experiments.
         """
         return await self._uninterrupted.do(self._make(owner, new_run_id(), request, key, label))
 
     async def create(self, owner: str, run_id: str, request: NewExperiment) -> Run:
-        """Make a run of that id, as `make` does."""
+        """Create a run with this id, as `make` does."""
         return (await self._uninterrupted.do(self._make(owner, run_id, request, None, NO_LABEL))).run
 
     async def fork(
@@ -151,12 +151,12 @@ class Experiments:
         key: Key | None = None,
         label: LabelChange = KEEP_LABEL,
     ) -> Created:
-        """Make a run that begins as a copy of another at a savepoint, and is paused there.
+        """Create a run that begins as a copy of another one at a savepoint, and is paused there.
 
         It has the other's tags and no name, unless `label` says otherwise.
 
-        The same script goes on where it was; another one, or one whose file has changed, starts at its top,
-        on the engines, files and time of the savepoint.
+        The same script continues where it was. Another script, or one whose file has changed, starts from its
+        beginning, with the engines, files and time of the savepoint.
 
         Raises
         ------
@@ -184,14 +184,14 @@ class Experiments:
         return await self._uninterrupted.do(self._steering.trigger(owner, run_id, trigger))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
-        """Forget a run with all that it wrote; one that hasn't ended is stopped first."""
+        """Delete a run with all that it wrote; a run that hasn't ended is stopped first."""
         run = await self._find(owner, run_id)
         await self._uninterrupted.do(self._delete(run))
 
     async def mark_savepoint(
         self, owner: Owner, run_id: str, timestamp: int, *, name: str | None, pinned: bool
     ) -> SavepointInfo:
-        """Name or pin a savepoint, which keeps it for good, or undo that."""
+        """Name or pin a savepoint, which keeps it permanently, or undo that."""
         await self._find(owner, run_id)
         marked = self._store.submit(MarkSavepoint(run_id, timestamp, name=name, pinned=pinned))
         return await asyncio.wrap_future(marked)
@@ -199,11 +199,19 @@ class Experiments:
     # Reading ------------------------------------------------------------------------------------------------
 
     async def view(self, owner: Owner, run_id: str) -> ExperimentView:
-        """Return where a run stands; another owner's doesn't exist, another kind's is `WrongKind`."""
+        """Return the view of a run.
+
+        Raises
+        ------
+        RunNotFound
+            If there is none, or it is another owner's.
+        WrongKind
+            If it is a run of another kind.
+        """
         return await self._threads.read(lambda: self.view_of(find_run(self._store, owner, run_id, KIND)))
 
     def view_of(self, run: Run) -> ExperimentView:
-        """Return where a run stands; blocking."""
+        """Return the view of a run; blocking."""
         execution = self._store.execution(run.id)
         stored = run.state in FINAL and execution.stored is not None
         waits = run.state not in FINAL and not execution.worked_on(self._store.clock())
@@ -219,21 +227,21 @@ class Experiments:
         return await self._threads.read(lambda: self._store.savepoints(run_id))
 
     async def lines(self, owner: Owner, run_id: str, after: int, limit: int) -> Sequence[LogLine]:
-        """Return a page of the lines that a run wrote."""
+        """Return a page of the output lines of a run."""
         await self._find(owner, run_id)
         return await self._threads.read(lambda: self._store.log_lines(run_id, after, limit))
 
     async def trajectory(self, owner: Owner, run_id: str) -> Generator[bytes, None, None]:
-        """Return what yields the rows of a run's trajectory, by then, as lines of JSON; that blocks."""
+        """Return a blocking generator of the rows of a run's trajectory so far, as lines of JSON."""
         return rows_text(self._store, await self._find(owner, run_id))
 
     async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
-        """Check every checksum of what is stored of a run."""
+        """Check all checksums of a run."""
         run = await self._find(owner, run_id)
         return await self._threads.compute(lambda: examine_experiment(self._store, self._artifacts, run))
 
     async def stored(self, run: Run) -> int | None:
-        """Return when what a run that has ended wrote is stored, and its version, as `Execution.stored` is.
+        """Return `Execution.stored` of a run; if it has ended, wait until its files are stored.
 
         Raises
         ------
@@ -250,7 +258,7 @@ class Experiments:
         return await self._results.stored(run.id)
 
     def events(self, owner: Owner, run_id: str) -> AsyncGenerator[ExperimentView | None, None]:
-        """Yield where a run stands, now and when that changed, until it ends; None last if it is deleted."""
+        """Yield the view of a run, now and after each change, until it ends; None last if it is deleted."""
         return views_of(self._feed, run_id, lambda: self.view(owner, run_id), _told)
 
     # The work -----------------------------------------------------------------------------------------------
@@ -275,7 +283,7 @@ class Experiments:
         key: Key | None,
         label: Label,
     ) -> Created:
-        """Prepare a run, keep it, and return when its simulation server is ready or has failed."""
+        """Prepare and store a run; return when its simulation server is ready or has failed."""
         self._check_allowed()
         if key is not None:
             made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
@@ -295,7 +303,7 @@ class Experiments:
         return Created(await self._steering.begin(run_id))
 
     async def _made_before(self, run: Run) -> Created:
-        """Answer the repetition of a creation, whose first request may still wait or have been cut off."""
+        """Answer a repeated creation, whose first request may still wait or have been interrupted."""
         return Created(await self._steering.begun(run.id), replayed=True)
 
     def _check_allowed(self) -> None:
@@ -344,7 +352,7 @@ class Experiments:
         await forget_views(self._store, run.id)
 
     async def _sweep(self) -> None:
-        """Remove from the storage what nothing needs, now and then."""
+        """Remove what nothing needs from the storage, periodically."""
         while not self._closing.is_set():
             sweep = partial(self._folders.sweep, self._store, called_off=self._closing.is_set)
             await self._threads.compute(sweep)
@@ -353,7 +361,7 @@ class Experiments:
                     await self._closing.wait()
 
     def _check_slots(self, owner: str) -> None:
-        """Raise `SlotsTaken` unless one more run of an owner may be made, as far as is known now."""
+        """Raise `TooMany` or `SlotsTaken` if an owner may create no more runs, as far as is known now."""
         self._store.check_quota(owner, self._quota)
         sizes = self._artifacts.results(owner).sizes()
         check_result_bytes(owner, sum(sizes.values()), self._settings.max_result_bytes, lambda: sizes)
@@ -363,6 +371,6 @@ class Experiments:
 
 
 def _told(view: ExperimentView) -> tuple[object, ...]:
-    """Return what of a view is worth an event: the renewal of a lease is not."""
+    """Return the parts of a view whose change is an event; the renewal of a lease is none."""
     execution = view.execution
     return view.run.state, view.run.reason, execution.desired, execution.attempt, execution.progress
