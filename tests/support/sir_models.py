@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.scenarios import Catalogue
 
 FOLDER = Path(__file__).parents[1] / "fixtures/sir"
@@ -12,7 +11,7 @@ SOURCES = ("stmx", "mdl", "python", "json")
 
 def model(source: str) -> Model:
     """Return the model of one source."""
-    return in_python() if source == "python" else model_of_file(FOLDER / f"sir.{source}")
+    return in_python() if source == "python" else Model.from_file(FOLDER / f"sir.{source}")
 
 
 def in_python() -> Model:

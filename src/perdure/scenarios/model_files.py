@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.scenarios.model import ServedModel, Settings
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
@@ -33,7 +32,7 @@ def load_model_file(path: Path, *, naming: Any = None) -> Model:
 
     Raises
     ------
-    InvalidScenario
+    InvalidModelFile
         If the file can't be read.
     UnservableModel
         If it holds what can't be served.
@@ -41,7 +40,7 @@ def load_model_file(path: Path, *, naming: Any = None) -> Model:
         If it is a Vensim file, and PySD isn't installed.
     """
     naming = naming or ("file" if path.suffix.lower() in (".mdl", ".json") else "bptk")
-    return model_of_file(path, naming=naming)
+    return Model.from_file(path, naming=naming)
 
 
 def adapted_to(model: ServedModel, settings: Settings) -> tuple[ServedModel, Settings]:

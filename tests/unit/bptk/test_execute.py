@@ -6,7 +6,8 @@ import pytest
 
 from perdure.dialects.bptk.execute import execute
 from perdure.dialects.bptk.mistakes import BptkError
-from perdure.engines.system_dynamics.json_model import _OF_MODEL, _PLAIN, MAX_DEPTH, MAX_NODES, model_of
+from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.sources.json_model import _OF_MODEL, _PLAIN, MAX_DEPTH, MAX_NODES
 from perdure.errors import LimitExceeded, PerdureError
 from perdure.settings import Settings
 
@@ -212,11 +213,11 @@ def test_size_and_depth_are_limited() -> None:
     for _ in range(MAX_DEPTH + 1):
         deep = {"type": "unary_op", "op": "neg", "operand": deep}
     with pytest.raises(PerdureError, match="deep"):
-        model_of(document(deep))
+        Model.from_json(document(deep))
     assert values(deep["operand"])[0] in (1.0, -1.0)
     many = [{"name": f"y{n}", "equation": binary("add", lit(1), lit(1))} for n in range(MAX_NODES // 3)]
     with pytest.raises(PerdureError, match="nodes"):
-        model_of(document(lit(1), flows=many))
+        Model.from_json(document(lit(1), flows=many))
 
 
 def test_steps_values_and_scenarios_are_limited() -> None:
@@ -231,7 +232,7 @@ def test_steps_values_and_scenarios_are_limited() -> None:
 
 def test_the_work_of_all_scenarios_is_limited() -> None:
     body = {"model": document(binary("add", lit(1.0), call("time"))), "equations": ["count"]}
-    model = model_of(body["model"])
+    model = Model.from_json(body["model"])
     nodes = sum(len(definition.code) for definition in model.program().definitions.values())
     scenarios = {"a": {}, "b": {"runspecs": {"stoptime": 1003.0}}}
     steps = 3 + 1003

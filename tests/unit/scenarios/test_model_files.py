@@ -11,7 +11,6 @@ from perdure.cli import app
 from perdure.cli.models import load_catalogue
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics.json_writing import document_of
-from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.errors import InvalidOverride, ModelError
 from perdure.scenarios import Catalogue
 
@@ -191,7 +190,7 @@ def test_a_json_model_keeps_its_save_interval(tmp_path: Path) -> None:
     model.save_every = 0.5
     path = tmp_path / "sir.json"
     path.write_text(json.dumps(document_of(model)))
-    read = model_of_file(path)
+    read = Model.from_file(path)
     assert read.save_every == 0.5
     times, values = simulate(read, {"outputs": ["infectious"]})
     assert times[:2] == [0.0, 0.5]

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from perdure.cli import app
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics import functions as sd
-from perdure.engines.system_dynamics.json_model import model_of as model_of_json
 from perdure.engines.system_dynamics.json_writing import document_of
 from perdure.errors import UnservableModel
 
@@ -84,7 +83,7 @@ def test_a_model_in_python_is_written_as_xmile_and_read_with_the_same_numbers(tm
 
 def test_a_model_in_python_is_written_as_json_and_read_with_the_same_identity() -> None:
     document = json.loads(json.dumps(document_of(sir())))
-    read = model_of_json(document)
+    read = Model.from_json(document)
     assert read.fingerprint() == sir().fingerprint()
     assert simulate(read, {}) == simulate(sir(), {})
 

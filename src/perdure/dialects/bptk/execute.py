@@ -6,7 +6,6 @@ from typing import Any
 from perdure.dialects.bptk.bulk import RUN_SPECS, check_runs, series
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.json_model import model_of
 from perdure.errors import check_limit
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 from perdure.settings import Settings
@@ -39,7 +38,7 @@ def execute(body: Mapping[str, Any], settings: Settings) -> dict[str, dict[str, 
     if not isinstance(scenarios, dict) or not all(isinstance(one, dict) for one in scenarios.values()):
         raise BptkError(400, "scenarios must be an object of objects")
     check_limit("The scenarios of a request", len(scenarios), settings.max_scenarios, "PERDURE_MAX_SCENARIOS")
-    model = model_of(body["model"])
+    model = Model.from_json(body["model"])
     for name in equations:
         model.known(name, "The list of equations")
     configs = {name: _config(model, given, equations) for name, given in scenarios.items()}

@@ -7,7 +7,6 @@ from typing import Any
 
 from perdure.engines.system_dynamics.engine import SystemDynamicsEngine
 from perdure.engines.system_dynamics.model import Model
-from perdure.engines.system_dynamics.model_file import model_of_file
 from perdure.errors import PerdureError, UnservableModel
 
 __all__ = ["Report", "check_file"]
@@ -66,7 +65,7 @@ def check_file(path: Path) -> Report:
         If the file can't be read, or is no model file.
     """
     try:
-        model = model_of_file(path)
+        model = Model.from_file(path)
     except UnservableModel as error:
         found = error.values["found"]
         return Report(path.stem, problems=tuple(_line(*problem) for problem in found))

@@ -1,4 +1,4 @@
-"""JSON writing: a model as the JSON model that `json_model` reads, where that can say it."""
+"""JSON writing: a model as the JSON model that `sources.json_model` reads, where that can say it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ _KINDS = {
 
 
 def document_of(model: Model) -> dict[str, Any]:
-    """Return the JSON model of a model; `json_model.model_of` gives a model of the same identity.
+    """Return the JSON model of a model; `Model.from_json` gives a model of the same identity.
 
     Raises
     ------

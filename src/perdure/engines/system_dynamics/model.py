@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from perdure.engines.system_dynamics.sources.loading import Reader
     from perdure.engines.system_dynamics.sources.names import NamingStyle
+    from perdure.engines.system_dynamics.sources.specs import Times
 
 __all__ = ["Model"]
 
@@ -203,20 +204,46 @@ class Model(ModelElements):
         return cls._from_file(Path(path), read, naming)
 
     @classmethod
-    def from_file(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":
-        """Return the model of an XMILE or a Vensim file; the ending of its name decides.
+    def from_json(cls, document: object, *, max_nodes: int | None = None) -> "Self":
+        """Return the model that a JSON document describes, as `json_writing.document_of` returns it.
 
-        See `from_xmile` and `from_vensim`.
+        Parameters
+        ----------
+        document
+            The document, decoded.
+        max_nodes
+            How many nodes its equations may have.
+
+        Raises
+        ------
+        ModelError
+            If it isn't of that form, or is too large.
+        """
+        from perdure.engines.system_dynamics.sources.json_model import MAX_NODES, fill
+
+        model = cls()
+        model._take_times(fill(model, document, max_nodes=max_nodes or MAX_NODES))
+        return model
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, naming: "NamingStyle" = "file") -> "Self":
+        """Return the model of an XMILE, a Vensim or a JSON file; the ending of its name decides.
+
+        See `from_xmile`, `from_vensim` and `from_json`; a JSON model has its own names in each case.
 
         Raises
         ------
         InvalidModelFile
             If the ending is that of no model file.
         """
-        from perdure.engines.system_dynamics.sources.loading import reader_of
+        from perdure.engines.system_dynamics.sources.loading import json_of, reader_of
 
         path = Path(path)
-        return cls._from_file(path, reader_of(path), naming)
+        if path.suffix.lower() != ".json":
+            return cls._from_file(path, reader_of(path), naming)
+        model = cls()
+        model._take_times(json_of(model, path))
+        return model._of_file()
 
     @classmethod
     def _from_file(cls, path: Path, read: "Reader", naming: "NamingStyle") -> "Self":
@@ -225,12 +252,19 @@ class Model(ModelElements):
         model = cls()
         form, times = load_into(model, path, read, naming, program=model.program)
         model.name = form.name
-        model.run_specs(times.start, times.stop, times.dt)
-        model.method, model.time_units = times.method, times.units
-        model.save_every, model.pause = times.save_every, times.pause
-        model.all_overridable = True
-        model.spelled = spelling_of((*model.elements, *model.points))
-        return model
+        model._take_times(times)
+        return model._of_file()
+
+    def _take_times(self, times: "Times") -> None:
+        self.run_specs(times.start, times.stop, times.dt)
+        self.method, self.time_units = times.method, times.units
+        self.save_every, self.pause = times.save_every, times.pause
+
+    def _of_file(self) -> "Self":
+        """Return this model, which a file holds: scenarios may set all of it, by any spelling."""
+        self.all_overridable = True
+        self.spelled = spelling_of((*self.elements, *self.points))
+        return self
 
     def to_xmile(self) -> str:
         """Return the model as an XMILE document, in which a cell of an array is a variable of its own.

@@ -1,5 +1,6 @@
 """Loading: a model's file, read and built into a model."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from perdure.engines.system_dynamics.sources.building import build
 from perdure.engines.system_dynamics.sources.circles import note_circles
 from perdure.engines.system_dynamics.sources.equations import Functions
 from perdure.engines.system_dynamics.sources.form import Form
-from perdure.engines.system_dynamics.sources.limits import MAX_BYTES
+from perdure.engines.system_dynamics.sources.json_model import fill
+from perdure.engines.system_dynamics.sources.limits import MAX_BYTES, MAX_OPERATIONS
 from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
 from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.specs import Times
@@ -19,7 +21,7 @@ from perdure.engines.system_dynamics.sources.xmile.converted import XMILE_FILES,
 from perdure.engines.system_dynamics.sources.xmile.reading import form_of as form_of_xmile
 from perdure.errors import Invalid, InvalidModelFile
 
-__all__ = ["Reader", "load_into", "read_vensim", "read_xmile", "reader_of"]
+__all__ = ["Reader", "json_of", "load_into", "read_vensim", "read_xmile", "reader_of"]
 
 Reader = Callable[[Path, Problems], tuple[Form, Functions]]
 """Reads a file; it adds what can't be served to the problems and refuses what is no file of its kind."""
@@ -46,7 +48,7 @@ def reader_of(path: Path) -> Reader:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InvalidModelFile(
-            path=str(path), reason=f"the names of model files end in {', '.join(_READERS)}"
+            path=str(path), reason=f"the names of model files end in {', '.join((*_READERS, '.json'))}"
         )
     return reader
 
@@ -89,6 +91,32 @@ def load_into(
         raise
     problems.check(path.name)
     return form, times
+
+
+def json_of(model: ModelElements, path: Path) -> Times:
+    """Add what a JSON model in a file says to an empty model, and return its run specs.
+
+    Raises
+    ------
+    InvalidModelFile
+        If the file can't be read.
+    UnservableModel
+        If it is no JSON model.
+    """
+    line = 0
+    try:
+        return fill(model, json.loads(_content(path)), max_nodes=MAX_OPERATIONS)
+    except json.JSONDecodeError as error:
+        line, reason = error.lineno, f"it is no JSON: {error.msg}"
+    except (UnicodeError, RecursionError) as error:
+        reason = f"it is no JSON: {error}"
+    except InvalidModelFile:
+        raise
+    except (Invalid, Unservable) as error:
+        reason = str(error)
+    problems = Problems()
+    problems.add(line, "", reason)
+    raise problems.error(path.name)
 
 
 def _content(path: Path) -> bytes:

@@ -86,13 +86,16 @@ class Problems:
 
     def check(self, name: str) -> None:
         """Raise `UnservableModel` with all problems, if there are any."""
+        if len(self):
+            raise self.error(name)
+
+    def error(self, name: str) -> UnservableModel:
+        """Return the error that lists all problems of a file of this name."""
         found = list(self)
-        if not found:
-            return
         lines = [str(problem) for problem in found[:_SHOWN]]
         if len(found) > _SHOWN:
             lines.append(f"and {len(found) - _SHOWN} more; `perdure models check` lists all")
-        raise UnservableModel(
+        return UnservableModel(
             name=name,
             problems="; ".join(lines),
             found=[[problem.line, problem.element, problem.reason] for problem in found],

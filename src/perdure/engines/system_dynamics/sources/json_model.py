@@ -1,4 +1,4 @@
-"""The JSON model: a model that a client sends as data, translated into a `Model`.
+"""The JSON model: a model that a client sends or a file holds as data, translated into elements.
 
 The form is BPTK's: entities with equations that are trees of nodes, each with a ``type``: ``literal``,
 ``ref``, ``binary_op``, ``unary_op``, ``call`` and ``if``. Nothing that a client sends is evaluated as code: a
@@ -11,11 +11,12 @@ from typing import Any
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics import functions as sd
 from perdure.engines.system_dynamics.expression import Operand, Operation, operands
-from perdure.engines.system_dynamics.model import Model
+from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.points import checked_points
+from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.errors import ModelError, suggest
 
-__all__ = ["MAX_DEPTH", "MAX_NODES", "model_of"]
+__all__ = ["MAX_DEPTH", "MAX_NODES", "fill"]
 
 MAX_NODES = 20_000
 MAX_DEPTH = 100
@@ -101,11 +102,13 @@ _OF_MODEL: Mapping[str, tuple[Function, int, int]] = {
 }
 
 
-def model_of(document: Any, *, max_nodes: int = MAX_NODES) -> Model:
-    """Return the model that a JSON document describes.
+def fill(model: ModelElements, document: Any, *, max_nodes: int = MAX_NODES) -> Times:
+    """Add what a JSON document says to an empty model, and return its run specs.
 
     Parameters
     ----------
+    model
+        The model; its name, elements and points are set.
     document
         ``name``, ``specs`` (``starttime``, ``stoptime``, ``dt``, and ``timestep``, the time between two
         results, if it isn't dt), ``entities`` (lists of ``name``,
@@ -119,24 +122,26 @@ def model_of(document: Any, *, max_nodes: int = MAX_NODES) -> Model:
         If the document isn't of that form, calls Python, or is larger than `max_nodes` or deeper than
         `MAX_DEPTH`.
     """
-    return _Translation(_object(document, "model"), max_nodes).model
+    document = _object(document, "model")
+    specs = _object(document.get("specs"), "model.specs")
+    numbers = {}
+    for name in ("starttime", "stoptime", "dt", "timestep"):
+        value = finite(specs.get(name))
+        if value is None and (name != "timestep" or specs.get(name) is not None):
+            raise ModelError(f"model.specs.{name} is a finite number, not {specs.get(name)!r:.80}.")
+        numbers[name] = value
+    model.name = f"{document.get('name', 'model')!s:.200}"
+    _Translation(model, document, max_nodes)
+    start, stop, dt = (numbers[name] or 0.0 for name in ("starttime", "stoptime", "dt"))
+    return Times(start, stop, dt, numbers["timestep"], None, "euler", "")
 
 
 class _Translation:
     """The translation of one document into a model."""
 
-    def __init__(self, document: Mapping[str, Any], max_nodes: int) -> None:
+    def __init__(self, model: ModelElements, document: Mapping[str, Any], max_nodes: int) -> None:
+        self.model = model
         self._max_nodes = max_nodes
-        specs = _object(document.get("specs"), "model.specs")
-        for name in ("starttime", "stoptime", "dt"):
-            if finite(specs.get(name)) is None:
-                raise ModelError(f"model.specs.{name} is a finite number, not {specs.get(name)!r:.80}.")
-        name = document.get("name", "model")
-        self.model = Model(specs["starttime"], specs["stoptime"], specs["dt"], name=f"{name!s:.200}")
-        if specs.get("timestep") is not None:
-            self.model.save_every = finite(specs["timestep"])
-            if self.model.save_every is None:
-                raise ModelError(f"model.specs.timestep is a finite number, not {specs['timestep']!r:.80}.")
         self._nodes = 0
         tables = _object(document.get("graphical_functions") or {}, "model.graphical_functions")
         for table, given in tables.items():
