@@ -23,6 +23,9 @@ class Engine(Protocol):
     A class with ``waits = True`` may wait in a step until another engine of its process has finished one.
     Sessions never step it in the event loop.
 
+    A class with ``plain = True`` returns outputs that are State and that it doesn't change later. In a
+    process of its own they are sent as they are; those of others are copied, and must be JSON.
+
     A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and restores a fresh one
     from the last committed state.
     """

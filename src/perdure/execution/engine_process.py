@@ -49,7 +49,7 @@ def _serve(connection: socket.socket) -> None:
                 value = _called(engine, method, argument)
             if method == "release":  # whether nothing of the engine runs on
                 engine, value = None, threading.active_count() == _OWN_THREADS
-            if method in ("initialize", "step"):
+            if method in ("initialize", "step") and not getattr(engine, "plain", False):
                 value = {port: copied(data, port, name) for port, data in value.items()}
             about: list[Any] = [0.0, True]
             if engine is not None and method != "close":

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from tests.support.bptk_agents import Town
 
-from perdure.errors import InvalidScenario, ModelChanged
+from perdure.errors import EvaluationFailed, InvalidScenario, ModelChanged
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
 from perdure.scenarios import Catalogue, Scenario
+from perdure.state.codec import encode
 
 TEXT = """
 import random
@@ -71,6 +72,24 @@ def test_a_model_of_a_file_is_found_in_its_process_and_an_edited_one_refused(tmp
     file.write_text(file.read_text().replace("random.random()", "2.0 * random.random()"))
     with pytest.raises(ModelChanged, match="'Walk' has changed since it was registered"):
         shown(scenario)
+
+
+def test_outputs_and_errors_are_those_of_a_model_that_is_stepped_here(tmp_path: Path) -> None:
+    text = TEXT.replace('"walker", "walking", 0.0', '"walker", 5, 0.0')  # a state that is a number
+    failing = "    def end_round(self, time, *place): 1 / (3 - time)\n"
+    (tmp_path / "walk.py").write_text(f"{text}{failing}model = Walk\n")
+    scenario = scenario_of("walk", tmp_path)
+    found = []
+    for make in (scenario.model.make_engine, scenario.model.make_engine_here):  # type: ignore[attr-defined]
+        with closing(make()) as engine:
+            engine.initialize(scenario.config(["shown", "agents/walker"], seed=1))
+            answers = [engine.step({}) for _ in range(2)]
+            with pytest.raises(EvaluationFailed) as raised:
+                engine.step({})
+        found.append((encode(answers), str(raised.value)))
+    assert found[0] == found[1]
+    assert answers[0]["agents/walker"] == {5: 2}
+    assert found[0][1].endswith("ZeroDivisionError: float division by zero (walk.py, line 19).")
 
 
 def test_an_object_is_made_again_in_the_process_if_it_is_known_by_name(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from perdure.engines.agents.collectors import DataCollector, statistics_of
 from perdure.engines.agents.model import Model
 from perdure.engines.agents.outputs import parsed
+from perdure.engines.agents.program_code import raised_at
 from perdure.engines.agents.saved_model import Constructed
 from perdure.engines.agents.schedulers import SimultaneousScheduler
 from perdure.engines.generators import Generators
@@ -81,6 +82,7 @@ class AgentEngine:
     """
 
     waits: ClassVar[bool] = True  # for the global generators, which it has to itself meanwhile
+    plain: ClassVar[bool] = True
 
     def __init__(self, name: str, construct: Construct) -> None:
         self._name = name
@@ -308,6 +310,8 @@ class AgentEngine:
             raise
         except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {message_of(error)}".rstrip(".")
+            if place := raised_at(error):
+                reason = f"{reason} ({place})"
             raise EvaluationFailed(element=self._name, time=self._specs.time(n), reason=reason) from error
 
     @property

@@ -3,14 +3,22 @@
 import os
 import sys
 import sysconfig
+import traceback
+from pathlib import Path
 from typing import Any
 
 from perdure.engines.derived_types import DERIVED
 
-__all__ = ["ClassName", "class_name", "imported", "is_authors"]
+__all__ = ["ClassName", "class_name", "imported", "is_authors", "raised_at"]
 
 _OWN = "perdure.engines.agents"
 _PACKAGES = tuple(f"{sysconfig.get_path(kind)}{os.sep}" for kind in ("purelib", "platlib"))
+_LIBRARIES = (
+    *_PACKAGES,
+    f"{sysconfig.get_path('stdlib')}{os.sep}",
+    f"{Path(__file__).parents[2]}{os.sep}",
+    "<",
+)
 
 ClassName = tuple[str, str]
 """Module and qualified name of a class or function."""
@@ -49,3 +57,12 @@ def is_authors(kind: Any) -> bool:
     if module.partition(".")[0] in ("perdure", *sys.stdlib_module_names) and module != "__main__":
         return False
     return not str(getattr(sys.modules.get(module), "__file__", None) or "").startswith(_PACKAGES)
+
+
+def raised_at(error: BaseException) -> str:
+    """Return the last line of the program's own that an error came by, in words; empty if there is none."""
+    lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    for file, line in reversed(lines):
+        if not file.startswith(_LIBRARIES):
+            return f"{Path(file).name}, line {line}"
+    return ""
