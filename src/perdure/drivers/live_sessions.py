@@ -73,7 +73,7 @@ class LiveSessions:
         self._processes = 0
         # Threads that wait for engines to end; they end in `aclose`.
         self._closing = ThreadPoolExecutor(CLOSING, "perdure-closes-engines")
-        spares.open()
+        spares.open(self)
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
 
     def __iter__(self) -> Iterator[LiveSession]:
@@ -116,7 +116,7 @@ class LiveSessions:
     async def aclose(self) -> None:
         """Wait until the processes of all sessions that were dropped have ended, and the spare ones."""
         await asyncio.to_thread(self._closing.shutdown)
-        await asyncio.to_thread(spares.close)
+        await asyncio.to_thread(spares.close, self)
 
     def start(self, run_id: str, owner: str, spec: SessionSpec) -> LiveSession:
         """Start a session at position 0; it isn't held yet. Blocks while it computes."""

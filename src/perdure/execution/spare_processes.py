@@ -1,11 +1,13 @@
 """Spare processes: those of engines that were closed, kept for the next engine of the same kind.
 
 To start a process takes a hundred times as long as to make an engine in one that has imported its code. They
-are kept as long as somebody needs them: `open` and `close` count who does, and the last one ends them.
+are kept as long as somebody needs them: `open` and `close` say who does, and the last one ends them.
 """
 
 import threading
 from collections import deque
+from typing import Any
+from weakref import WeakSet
 
 from perdure.execution.engine_handle import EngineHandle
 
@@ -26,18 +28,18 @@ class SpareProcesses:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._lock = threading.Lock()
-        self._users = 0
+        self._users: WeakSet[Any] = WeakSet()  # a user that was never closed may be gone
         self._kept: deque[tuple[bytes, EngineHandle]] = deque()
 
-    def open(self) -> None:
-        """Keep processes until `close` is called as often."""
+    def open(self, user: object) -> None:
+        """Keep processes until `close` is called for this user."""
         with self._lock:
-            self._users += 1
+            self._users.add(user)
 
-    def close(self) -> None:
+    def close(self, user: object) -> None:
         """End all processes, if nobody else needs them."""
         with self._lock:
-            self._users -= 1
+            self._users.discard(user)
             ended = [] if self._users else [*self._kept]
             if ended:
                 self._kept.clear()
@@ -47,7 +49,7 @@ class SpareProcesses:
     @property
     def needed(self) -> bool:
         """Whether somebody needs spare processes."""
-        return self._users > 0
+        return bool(self._users)
 
     def put(self, key: bytes, handle: EngineHandle) -> None:
         """Take over a process whose engine was closed, and keep it for engines with the same key."""

@@ -28,6 +28,7 @@ from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
 from perdure.scenarios.code_identity import code_identity
 from perdure.scenarios.model import Settings, unknown_names
+from perdure.scenarios.plain_objects import attributes_of_object, object_with
 from perdure.scenarios.whole_run import whole_run
 from perdure.state.codec import State, pack
 
@@ -58,8 +59,8 @@ class AgentModel:
         Seconds that a step in a process of its own may take; None for any. A start or a snapshot may take as
         long, but at least 60 s.
     reference
-        Where another process finds what was given; None if it can't import it. By default that of a class,
-        and None for an object.
+        Where another process finds what was given. Without it, that is known of classes, and of objects that
+        another process can make again from plain data.
     """
 
     given: Model | type[Model]
@@ -77,8 +78,6 @@ class AgentModel:
         if self.timeout is not None and not (finite(self.timeout) or 0.0) > 0.0:
             reason = f"the timeout of {self.name!r} is {self.timeout!r:.80}, not a positive number of seconds"
             raise InvalidScenario(reason=reason)
-        if self.reference is None and isinstance(self.given, type):
-            object.__setattr__(self, "reference", importable_reference(self.given))
         object.__setattr__(self, "probe", self._built())
 
     @property
@@ -210,16 +209,18 @@ class AgentModel:
     @property
     def isolated(self) -> bool:
         """Whether sessions step it in a process of its own, where nothing else draws from its generators."""
-        return self.reference is not None and self.reference.importable and not engines_process.here
+        return self._place is not None and not engines_process.here
 
     def make_engine(self) -> Engine:
         """Return a fresh engine, not initialised: in a process of its own if that can import the model."""
-        if not self.isolated:
+        if self._place is None or engines_process.here:
             return self.make_engine_here()
+        reference, attributes = self._place
+        place = [msgspec.to_builtins(reference), attributes]
         return IsolatedEngine(
             self.name,
             make_agents,
-            [self.name, self.manager, msgspec.to_builtins(self.reference), [*self._code], self._built_digest],
+            [self.name, self.manager, *place, [*self._code], self._built_digest],
             timeout=self.timeout,
             setting=f"the timeout of the manager {self.manager!r}",
             environment=allowed(os.environ) | _HASH_SEED,
@@ -287,6 +288,17 @@ class AgentModel:
                 "back, or start the server anew; sessions of the former version are then upgraded."
             )
 
+    @cached_property
+    def _place(self) -> tuple[EngineReference, dict[str, State] | None] | None:
+        """Where another process finds what was given, or its class, with the attributes of an object."""
+        if self.reference is not None:
+            return (self.reference, None) if self.reference.importable else None
+        reference = importable_reference(self._kind)
+        if reference is None or isinstance(self.given, type):
+            return None if reference is None else (reference, None)
+        attributes = attributes_of_object(self.given)
+        return None if attributes is None else (reference, attributes)
+
     @property
     def _kind(self) -> type[Model]:
         return self.given if isinstance(self.given, type) else type(self.given)
@@ -327,6 +339,7 @@ def make_agents(
     name: str,
     manager: str,
     reference: Any,
+    attributes: dict[str, State] | None,
     code: Sequence[str],
     built: bytes,
     config: Mapping[str, Any],
@@ -338,6 +351,8 @@ def make_agents(
     ----------
     name, manager, reference
         The model's.
+    attributes
+        Those of an object of the class that `reference` leads to; None if it leads to what was given.
     code, built
         What `AgentModel.check_code` compares.
     config
@@ -352,9 +367,9 @@ def make_agents(
     InvalidScenario
         If it can't be imported.
     """
-    place = msgspec.convert(reference, EngineReference)
     try:
-        model = AgentModel(place.load(), name, manager)  # type: ignore[arg-type]
+        given: Any = msgspec.convert(reference, EngineReference).load()
+        model = AgentModel(given if attributes is None else object_with(given, attributes), name, manager)
     except PerdureError:
         raise
     except (Exception, SystemExit) as error:  # it is the author's code

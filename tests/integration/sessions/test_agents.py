@@ -216,10 +216,11 @@ def test_a_session_that_is_restored_gets_a_process_that_another_has_given_up(sto
     asyncio.run(work())
 
 
-def test_a_process_in_which_something_runs_on_is_not_used_again() -> None:
-    spares.open()
-    try:
-        for model, kept in ((Town, 1), (ThreadedTown, 0)):
+def test_a_process_in_which_something_runs_on_is_not_used_again(store: Store) -> None:
+    user = store  # anything
+    for model, kept in ((Town, 1), (ThreadedTown, 0)):
+        spares.open(user)
+        try:
             scenario = odd_catalogue(model, base="").scenario("town", "base")
             engine = scenario.start(scenario.config(["burden"], seed=1))
             engine.step({})
@@ -228,11 +229,9 @@ def test_a_process_in_which_something_runs_on_is_not_used_again() -> None:
             again = scenario.start(scenario.config(["burden"], seed=1))
             assert len(engine_processes()) == 1
             again.close()
-            spares.close()
-            assert engine_processes() == []
-            spares.open()
-    finally:
-        spares.close()
+        finally:
+            spares.close(user)
+        assert engine_processes() == []
 
 
 def test_agents_whose_process_is_killed_go_on_with_the_same_numbers(store: Store, tmp_path: Path) -> None:
