@@ -30,6 +30,7 @@ __all__ = [
     "Run",
     "Step",
     "ending",
+    "is_unicode",
     "new_run_id",
 ]
 
@@ -43,7 +44,7 @@ _NAME = re.compile(NAME_PATTERN[1:-1])
 _TAG = re.compile(TAG_PATTERN[1:-1])
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Return whether no character is half a surrogate pair, which no store can keep."""
     try:
         text.encode()
@@ -77,7 +78,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
         """Check the name and the tags, and sort the tags."""
         if len(self.name) > MAX_NAME:
             raise Invalid(f"A run's name has at most {MAX_NAME} characters, not {len(self.name)}.")
-        if _NAME.fullmatch(self.name) is None or not _is_unicode(self.name):
+        if _NAME.fullmatch(self.name) is None or not is_unicode(self.name):
             raise Invalid(f"The name {self.name!r} has a control character or a line end. Leave it out.")
         for tag in self.tags:
             if len(tag) > MAX_TAG:

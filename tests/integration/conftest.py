@@ -1,4 +1,4 @@
-"""A server process without tokens on a SQLite store, shared by the tests of a module, and a client of it."""
+"""Fixtures of integration tests: a server process that a module shares, and no expiry in the background."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,12 @@ import httpx
 import pytest
 from tests.support.served import Served, served
 
+from perdure.dialects.bptk import expiry
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server process without tokens, on a SQLite store."""
     with served(tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -17,3 +20,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def client(server: Served) -> Iterator[httpx.Client]:
     with server.client() as made:
         yield made
+
+
+@pytest.fixture
+def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the dialect of BPTK expire nothing in the background."""
+    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)

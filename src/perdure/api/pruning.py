@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from perdure.api.context import Asking, Serving
 from perdure.api.many_runs import delete
-from perdure.api.schemas import Strict, whole
+from perdure.api.schemas import Strict
 from perdure.clock import steady
 from perdure.dialects.bptk.instance import DIALECT, Instance
 from perdure.drivers.session_requests import ADMINISTRATOR, Owner
@@ -32,6 +32,7 @@ from perdure.stores.run_list import Cursor, RunFilter, RunOrder
 from perdure.supervision import keep_going
 from perdure.web.errors import error_responses
 from perdure.web.services import AppServices
+from perdure.web.structs import whole
 
 __all__ = ["kept_for", "prune", "router"]
 

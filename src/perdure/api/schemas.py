@@ -14,6 +14,7 @@ from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run
 from perdure.state.savepoint import SavepointInfo
+from perdure.web.structs import whole
 
 __all__ = [
     "LARGEST_NUMBER",
@@ -42,7 +43,6 @@ __all__ = [
     "digits",
     "fork_of_session",
     "run_fields",
-    "whole",
 ]
 
 LARGEST_NUMBER = 2**53 - 1  # every JSON reader takes it as it is
@@ -69,11 +69,6 @@ def digits(value: object) -> object:
             raise ValueError("must be a whole number of at most 16 digits")
         return int(value)
     return value
-
-
-def whole(value: object) -> object:
-    """Take 3.0 for 3, as JSON and its schemas do."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Whole = Annotated[int, Field(ge=0, le=LARGEST_NUMBER), BeforeValidator(whole)]

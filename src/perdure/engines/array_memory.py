@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["View", "in_order", "straight", "view_of"]
+__all__ = ["View", "in_order", "root_of", "straight", "view_of"]
 
 
 class View(NamedTuple):
@@ -38,6 +38,13 @@ class View(NamedTuple):
         return np.ndarray(self.shape, kind, content.data, self.offset, self.strides)
 
 
+def root_of(array: Any) -> Any:
+    """Return the array whose memory an array shows: the array itself, unless it is a view."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
 def view_of(array: Any) -> tuple[Any, View | None]:
     """Return the array that owns an array's memory, and the view of it; None if that is the array itself.
 
@@ -46,9 +53,7 @@ def view_of(array: Any) -> tuple[Any, View | None]:
     ValueError
         If the view can't be made again; says why.
     """
-    root = array
-    while isinstance(root.base, np.ndarray):
-        root = root.base
+    root = root_of(array)
     if root.base is not None or type(root) is not np.ndarray:
         raise ValueError("it is a view of memory that isn't NumPy's; keep a copy (`.copy()`)")
     if array is root:

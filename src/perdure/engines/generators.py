@@ -26,7 +26,7 @@ import numpy.random.bit_generator as numpy_entropy
 
 from perdure.state.codec import State
 
-__all__ = ["OF_THE_PROCESS", "Generators", "hash_seed"]
+__all__ = ["OF_THE_PROCESS", "Generators", "hash_seed", "plain_state"]
 
 SEED_BYTES = 32
 MERSENNE_BYTES = 624 * 4 + 4  # a Mersenne twister's key and position
@@ -99,7 +99,7 @@ class Generators:
         return {
             "entropy": self._drawn,
             "random": [random.Random.VERSION, np.array([*key, position], dtype=np.uint32), self._kept],
-            "numpy": _plain(bits.state),
+            "numpy": plain_state(bits.state),
             "gauss": self._gauss,
         }
 
@@ -260,10 +260,10 @@ _python = _find_python()
 _numpy: Any = _find_numpy()
 
 
-def _plain(state: Any) -> Any:
+def plain_state(state: Any) -> Any:
     """Return a bit generator's state with Python's own integers in place of NumPy's."""
     if isinstance(state, dict):
-        return {key: _plain(value) for key, value in state.items()}
+        return {key: plain_state(value) for key, value in state.items()}
     return int(state) if isinstance(state, np.integer) else state
 
 

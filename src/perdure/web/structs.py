@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 
 from perdure.validation import Problem, find_problems
 
-__all__ = ["struct_problems"]
+__all__ = ["struct_problems", "whole"]
 
 
 def struct_problems(
@@ -73,7 +73,7 @@ def _type(kind: inspect.Type, strict: bool) -> Any:
             items = GenericAlias(list, (_type(kind.item_type, strict),))
             return _limited(items, min_length=kind.min_length, max_length=kind.max_length)
         case inspect.FloatType(multiple_of=1):
-            return Annotated[_limited(int, ge=_whole(kind.ge), le=_whole(kind.le)), BeforeValidator(_whole)]
+            return Annotated[_limited(int, ge=whole(kind.ge), le=whole(kind.le)), BeforeValidator(whole)]
         case inspect.IntType() | inspect.FloatType():
             number: Any = int if isinstance(kind, inspect.IntType) else FiniteFloat
             return _limited(number, ge=kind.ge, gt=kind.gt, le=kind.le, lt=kind.lt)
@@ -92,6 +92,6 @@ def _limited(kind: Any, **limits: Any) -> Any:
     return Annotated[kind, Field(**{name: limit for name, limit in limits.items() if limit is not None})]
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """Take 3.0 for 3, as JSON and its schemas do."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

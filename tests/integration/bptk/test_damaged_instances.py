@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from tests.support.bptk_dialect import LASTING, Clock, begun, dialect_on
 
-from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.instance import DIALECT, Instance
 from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.timeouts import checked_timeout
@@ -13,6 +12,8 @@ from perdure.errors import CorruptBlob, InstanceNotFound, TooMany
 from perdure.state.codec import encode
 from perdure.stores.commands import Document, PutDocument
 from perdure.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.usefixtures("no_background")
 
 DAMAGED = [
     pytest.param(b"garbage", id="no blob"),
@@ -25,12 +26,6 @@ DAMAGED = [
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(autouse=True)
-def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be swept but when a test says so."""
-    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
 def damage(store: MemoryStore, instance: str, blob: bytes) -> None:

@@ -20,16 +20,12 @@ from perdure.errors import CorruptBlob, InstanceNotFound, TooMany
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL
 
+pytestmark = pytest.mark.usefixtures("no_background")
+
 
 @pytest.fixture
 def clock() -> Clock:
     return clock_behind()
-
-
-@pytest.fixture(autouse=True)
-def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be swept but when a test says so."""
-    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
 async def swept(dialect: InstanceSessions, *, listing: bool = True) -> None:

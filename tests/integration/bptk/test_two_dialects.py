@@ -12,7 +12,6 @@ from tests.support.bptk_dialect import HOURS, LASTING, NEW, Clock, begun, dialec
 from tests.support.small import bath, catalogue_of
 
 from perdure.clock import SteadyClock
-from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.instance import DIALECT
 from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.drivers.session_requests import StepRequest
@@ -28,13 +27,9 @@ from perdure.run import Key
 from perdure.stores.commands import DeleteDocument, PutDocument, Touch
 from perdure.stores.memory import MemoryStore
 
+pytestmark = pytest.mark.usefixtures("no_background")
+
 KEY = Key("monday", b"1")
-
-
-@pytest.fixture(autouse=True)
-def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be swept but when a test says so."""
-    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
 @asynccontextmanager

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from tests.support.bptk_dialect import LASTING, Clock, dialect_on
 
-from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.instance import DIALECT, Instance
 from perdure.stores.commands import PutDocument, Touch
 from perdure.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.usefixtures("no_background")
 
 MANY = 40
 SOON = 20.0  # seconds after which a test gives up
@@ -34,12 +35,6 @@ class Together(MemoryStore):
             for waiting, waits in self._waiting:
                 waits.set_result(super().submit(waiting).result())
         return answer
-
-
-@pytest.fixture(autouse=True)
-def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be swept."""
-    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
 def test_the_uses_that_a_server_has_not_written_are_written_at_once_when_it_ends() -> None:

@@ -6,7 +6,6 @@ import pytest
 from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_dialect import HOURS, NEW, Clock, begun, clock_behind, dialect_on, stepped
 
-from perdure.dialects.bptk import expiry
 from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.errors import ExternalStateUnavailable, InstanceNotFound
 from perdure.lifecycle import RunStatus
@@ -15,16 +14,12 @@ from perdure.stores.commands import ChangeRun
 from perdure.stores.memory import MemoryStore
 from perdure.web.auth import LOCAL
 
+pytestmark = pytest.mark.usefixtures("no_background")
+
 
 @pytest.fixture
 def clock() -> Clock:
     return clock_behind()
-
-
-@pytest.fixture(autouse=True)
-def no_background(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be swept but when a test says so."""
-    monkeypatch.setattr(expiry, "SWEEP_SECONDS", 1_000_000.0)
 
 
 async def run_of(dialect: InstanceSessions) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from perdure.errors import FileLost
+from perdure.run import is_unicode
 from perdure.state.codec import State
 
 __all__ = ["Files", "OpenFiles", "remove_folder"]
@@ -202,7 +203,7 @@ def _items(folder: Path) -> _Items:
                 mode = status.st_mode & PERMISSIONS
                 is_link = stat.S_ISLNK(status.st_mode)
                 text = os.readlink(folder / name) if is_link else ""  # noqa: PTH115 - it is no path
-                if not _is_unicode(name + text):
+                if not is_unicode(name + text):
                     items.left_out.add(name)
                 elif is_link:
                     items.links[name] = text
@@ -214,14 +215,6 @@ def _items(folder: Path) -> _Items:
                     items.folders[name] = mode
                     waiting.append(f"{name}/")
     return items
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class OpenFiles:
@@ -273,7 +266,7 @@ class OpenFiles:
         if not isinstance(file, str | bytes | os.PathLike):
             return None
         path = os.path.normpath(Path.cwd() / os.fsdecode(file))
-        within = path.startswith(self._folder) and _is_unicode(path)
+        within = path.startswith(self._folder) and is_unicode(path)
         return path.removeprefix(self._folder) if within else None
 
     def flush(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from perdure.engines.array_memory import root_of
 from perdure.errors import NotSnapshotable
 from perdure.state import frames
 
@@ -87,7 +88,7 @@ class ObjectGraph:
         """Return a copy of a structured scalar: it can change, and may be a view of an array."""
         if record.dtype.hasobject:
             raise NotSnapshotable(what=place, reason="it is a record of Python objects")
-        self.hold(place, record if record.base is None else _root(record.base))
+        self.hold(place, record if record.base is None else root_of(record.base))
         return record.copy()
 
     def _array(self, place: str, array: Any) -> Any:
@@ -97,7 +98,7 @@ class ObjectGraph:
             raise NotSnapshotable(
                 what=place, reason="it is a view in another order, or read-only; keep a copy (`.copy()`)"
             )
-        root = _root(array)
+        root = root_of(array)
         if root.base is not None:
             raise NotSnapshotable(
                 what=place, reason="it is a view of memory that isn't NumPy's; keep a copy (`.copy()`)"
@@ -113,10 +114,3 @@ class ObjectGraph:
                 what=place, reason=f"it is shared with {holder}; keep a copy of its own there"
             )
         self._alive.append(value)
-
-
-def _root(array: Any) -> Any:
-    """Return the array whose memory an array is a view of."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from perdure.engines.generators import plain_state
 from perdure.engines.python_script.code import Code
 from perdure.engines.python_script.object_graph import ObjectGraph
 from perdure.errors import InvalidState, NotSnapshotable
@@ -79,7 +80,7 @@ class Packer:
         if isinstance(value, np.generic):
             return graph.take(place, value)
         if kind is np.random.Generator and type(value.bit_generator).__name__ in _BIT_GENERATORS:
-            return ["generator", _plain(value.bit_generator.state)]
+            return ["generator", plain_state(value.bit_generator.state)]
         if any(value is constant for constant in self._constants):
             if isinstance(value, self._space):
                 return ["space", self._draws(place, value, graph, seen)]
@@ -170,9 +171,3 @@ def _generator(state: Any) -> np.random.Generator:
     bits = getattr(np.random, name)()
     bits.state = state
     return np.random.Generator(bits)
-
-
-def _plain(state: Any) -> Any:
-    if isinstance(state, dict):
-        return {key: _plain(value) for key, value in state.items()}
-    return int(state) if isinstance(state, np.integer) else state
