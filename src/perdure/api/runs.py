@@ -7,6 +7,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
+from perdure.api.check_schemas import CheckRun, Report, report
 from perdure.api.context import Asking, Making, Serving
 from perdure.api.experiment_schemas import (
     CreateExperiment,
@@ -21,20 +22,17 @@ from perdure.api.label_schemas import change_of, label_of
 from perdure.api.many_runs import delete
 from perdure.api.run_query import RunQuery, next_link
 from perdure.api.schemas import (
-    CheckRun,
     CreateSession,
     EditRun,
     ForkRun,
     ForkRuns,
     Forks,
-    Report,
     SessionRecord,
     SessionSummary,
     SetState,
     UpgradedRun,
     fork_of_session,
     record,
-    report,
     summary,
 )
 from perdure.api.task_schemas import (

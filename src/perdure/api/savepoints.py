@@ -6,16 +6,15 @@ from fastapi import APIRouter, Path, Query
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
-from perdure.api.schemas import (
-    LARGEST_NUMBER,
+from perdure.api.savepoint_schemas import (
     MarkSavepoint,
-    Name,
     SavepointList,
     SavepointRecord,
     TakeSavepoint,
     savepoint_list,
     savepoint_record,
 )
+from perdure.api.schemas import LARGEST_NUMBER, Name
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.sessions import Sessions

@@ -1,4 +1,4 @@
-"""The shapes of runs and savepoints in the native API, as pydantic models, strict in what they take."""
+"""The schemas of runs and sessions in the native API: pydantic models, which are strict in what they take."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -7,36 +7,27 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from perdure.api.computed_schemas import EARLIER_NUMERICS, NUMERICS
 from perdure.api.label_schemas import RunName, Tags
-from perdure.drivers.examination import Finding
 from perdure.drivers.seeds import LARGEST_SEED
 from perdure.drivers.session_requests import ForkSession, SessionView
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run
-from perdure.state.savepoint import SavepointInfo
 from perdure.web.structs import whole
 
 __all__ = [
     "LARGEST_NUMBER",
-    "CheckRun",
-    "CheckStore",
     "CreateSession",
     "EditRun",
     "ForkRun",
     "ForkRuns",
     "Forks",
-    "MarkSavepoint",
     "Name",
-    "Report",
-    "SavepointList",
-    "SavepointRecord",
     "Seed",
     "SessionRecord",
     "SessionScenario",
     "SessionSummary",
     "SetState",
     "Strict",
-    "TakeSavepoint",
     "Text",
     "UpgradedRun",
     "Whole",
@@ -159,34 +150,6 @@ class ForkRuns(Strict):
     )
 
 
-class TakeSavepoint(Strict):
-    """A savepoint to be taken."""
-
-    name: Name | None = None
-    pinned: bool = False
-
-
-class MarkSavepoint(Strict):
-    """What is to change about a savepoint; what isn't given stays as it is."""
-
-    name: Name | None = None
-    pinned: bool = False
-
-
-class CheckRun(Strict):
-    """How a run is to be checked."""
-
-    repair: bool = Field(default=False, description="Write back what replay gives.")
-
-
-class CheckStore(Strict):
-    """How the store is to be checked."""
-
-    repair: bool = Field(
-        default=False, description="Make counts, lists and the queue again where they are wrong."
-    )
-
-
 # What they get ----------------------------------------------------------------------------------------------
 
 
@@ -265,39 +228,6 @@ class UpgradedRun(BaseModel):
     replayed: int = Field(description="Logged steps that the new models took again.")
 
 
-class SavepointRecord(BaseModel):
-    """A savepoint."""
-
-    timestamp: int
-    step: int = Field(description="Steps that its states include.")
-    created: float = Field(description="Unix time, in seconds.")
-    size: int = Field(description="Bytes.")
-    name: str | None
-    pinned: bool
-    milestone: bool = Field(description="Whether it is kept permanently as a near start for forks.")
-
-
-class SavepointList(BaseModel):
-    """The savepoints of a run, oldest first."""
-
-    savepoints: list[SavepointRecord]
-
-
-class Fault(BaseModel):
-    """Something that is wrong with what is stored of a run, or could not be checked."""
-
-    place: str = Field(examples=["savepoint 101"])
-    problem: str
-    repaired: bool
-    checked: bool = Field(description="False if it names what could not be checked; nothing is known wrong.")
-
-
-class Report(BaseModel):
-    """What a check of a run found."""
-
-    findings: list[Fault]
-
-
 # To and from the drivers ------------------------------------------------------------------------------------
 
 
@@ -347,34 +277,6 @@ def record(view: SessionView) -> SessionRecord:
             "earlier_numerics": spec.earlier_numerics,
         }
     )
-
-
-def report(findings: Sequence[Finding]) -> Report:
-    """Return what a check found."""
-    return Report(
-        findings=[
-            Fault(place=it.place, problem=it.problem, repaired=it.repaired, checked=it.checked)
-            for it in findings
-        ]
-    )
-
-
-def savepoint_record(info: SavepointInfo) -> SavepointRecord:
-    """Return a savepoint."""
-    return SavepointRecord(
-        timestamp=info.timestamp,
-        step=info.position,
-        created=info.created,
-        size=info.size,
-        name=info.name,
-        pinned=info.pinned,
-        milestone=info.milestone,
-    )
-
-
-def savepoint_list(infos: Sequence[SavepointInfo]) -> SavepointList:
-    """Return savepoints in their order."""
-    return SavepointList(savepoints=[savepoint_record(info) for info in infos])
 
 
 def run_fields(run: Run) -> dict[str, object]:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from perdure.api.check_schemas import CheckStore
 from perdure.api.context import Serving
 from perdure.api.page import wants_page
-from perdure.api.schemas import CheckStore
 from perdure.api.start_page import address_of, start_page
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK
