@@ -4,7 +4,7 @@ It does no input or output but reading the log it replays, and is used by one th
 of the run's lock.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import Any
 
@@ -23,8 +23,6 @@ from perdure.errors import (
     PerdureError,
     ReplayMismatch,
     RunFinished,
-    ScenarioNotFound,
-    nearest,
 )
 from perdure.execution.isolated_engine import IsolatedEngine
 from perdure.run import Key
@@ -36,7 +34,7 @@ from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
 from perdure.stores.commands import Unleased
 
-__all__ = ["LiveSession", "MakeEngine", "Row", "Stepped", "settings_to_inputs"]
+__all__ = ["LiveSession", "MakeEngine", "Row", "Stepped"]
 
 MakeEngine = Callable[[ScenarioSpec], Engine]
 """Returns a fresh engine, initialised with the spec's config; or raises `ModelChanged`."""
@@ -374,33 +372,3 @@ def _sorted(state: Any) -> Any:
     if isinstance(state, dict):
         return {name: _sorted(state[name]) for name in sorted(state)}
     return state
-
-
-def settings_to_inputs(spec: SessionSpec, settings: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Inputs:
-    """Sort settings (manager → scenario → engine inputs) by the session's scenarios.
-
-    Raises
-    ------
-    ScenarioNotFound
-        For a manager or scenario that isn't part of the session.
-    """
-    index = {(scenario.manager, scenario.scenario): i for i, scenario in enumerate(spec.scenarios)}
-    inputs: Inputs = []
-    for manager, scenarios in settings.items():
-        managers = {known for known, _ in index}
-        if manager not in managers:
-            raise ScenarioNotFound(
-                what="scenario manager in this session called",
-                name=manager,
-                suggestion=nearest(manager, managers),
-            )
-        for scenario, given in scenarios.items():
-            if (manager, scenario) not in index:
-                raise ScenarioNotFound(
-                    what=f"scenario of {manager!r} in this session called",
-                    name=scenario,
-                    suggestion=nearest(scenario, [name for owner, name in index if owner == manager]),
-                )
-            if given:
-                inputs.append((index[manager, scenario], given))
-    return sorted(inputs, key=lambda pair: pair[0])

@@ -15,12 +15,12 @@ import msgspec
 import structlog
 
 from perdure import tracing
-from perdure.drivers.live_session import LiveSession, Stepped, settings_to_inputs
+from perdure.drivers.live_session import LiveSession, Stepped
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.session_limits import check_step_limits
 from perdure.drivers.session_requests import Answer, Owner, StepRequest, StepRows, rows_of
 from perdure.drivers.session_spec import SessionSpec
-from perdure.drivers.step_inputs import Inputs
+from perdure.drivers.step_inputs import Inputs, settings_to_inputs
 from perdure.drivers.threads import Threads
 from perdure.errors import (
     EngineCrashed,
