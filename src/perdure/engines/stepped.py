@@ -13,30 +13,25 @@ from typing import Any
 import msgspec
 
 from perdure.engines.base import Asking, Engine, Observable
+from perdure.engines.given_inputs import given_inputs
 from perdure.engines.json_data import copied
 from perdure.engines.kinds import new_engine
-from perdure.engines.numbers import finite
 from perdure.engines.recorded import Notes, Recorded
 from perdure.engines.reference import EngineReference, fingerprint_of
 from perdure.engines.run_specs import RunSpecs
 from perdure.errors import (
     EngineFinished,
     EvaluationFailed,
-    InvalidOverride,
     InvalidScenario,
     InvalidState,
     ModelChanged,
     PerdureError,
     Refused,
     message_of,
-    nearest,
 )
 from perdure.state.codec import State
 
-__all__ = ["SETTABLE", "SteppedEngine", "given_inputs", "make_stepped"]
-
-SETTABLE = ("constants", "inputs")
-"""The kinds of values that can be set: inputs that are numbers may be set as either."""
+__all__ = ["SteppedEngine", "make_stepped"]
 
 
 class SteppedEngine:
@@ -302,53 +297,6 @@ class SteppedEngine:
         if self._engine is None:
             raise Refused("The engine isn't initialised; call `initialize` first.")
         return self._engine
-
-
-def given_inputs(model: str, settings: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Check settings, and return them as inputs of the engine.
-
-    Parameters
-    ----------
-    model
-        The model's name.
-    settings
-        ``constants``, name to finite number, and ``inputs``, name to data; both optional.
-    known
-        The names of the model's inputs.
-
-    Raises
-    ------
-    InvalidOverride
-        If there are other settings, the model has no such input, an input is set twice, or a constant isn't a
-        finite number.
-    InvalidDataPack
-        If an input isn't JSON.
-    """
-    given: dict[str, Any] = {}
-    for kind, values in settings.items():
-        if kind not in SETTABLE:
-            reason, suggestion = f"a step takes {' and '.join(SETTABLE)}", nearest(str(kind), SETTABLE)
-            raise InvalidOverride(name=kind, value=f"{values!r:.80}", reason=reason, suggestion=suggestion)
-        if not isinstance(values, Mapping):
-            raise InvalidOverride(
-                name=kind, value=f"{values!r:.80}", reason="it must be a mapping of names to values"
-            )
-        for name, value in values.items():
-            shown = f"{value!r:.80}"
-            if name not in known:
-                reason, suggestion = "the model has no such input", nearest(str(name), known)
-                raise InvalidOverride(name=name, part=kind, value=shown, reason=reason, suggestion=suggestion)
-            if name in given:
-                raise InvalidOverride(name=name, part=kind, value=shown, reason="it is set twice")
-            if kind == "inputs":
-                given[name] = copied(value, name, model)
-            elif (number := finite(value)) is None:
-                raise InvalidOverride(
-                    name=name, part=kind, value=shown, reason="a constant is a finite number"
-                )
-            else:
-                given[name] = number
-    return given
 
 
 def make_stepped(

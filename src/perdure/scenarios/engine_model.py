@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import msgspec
 
 from perdure.engines.base import Engine
+from perdure.engines.given_inputs import given_inputs
 from perdure.engines.json_data import copied
 from perdure.engines.numbers import finite
 from perdure.engines.reference import EngineReference, fingerprint_of, reference_to
 from perdure.engines.run_specs import RunSpecs
-from perdure.engines.stepped import SteppedEngine, given_inputs, make_stepped
+from perdure.engines.stepped import SteppedEngine, make_stepped
 from perdure.errors import InvalidRunSpecs, InvalidScenario, NotSnapshotable, PerdureError
 from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine
