@@ -1,9 +1,9 @@
 """Models of agents, as the catalogue has them."""
 
 import copy
-import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,26 +11,28 @@ from typing import Any, ClassVar
 import msgspec
 
 from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
+from perdure.engines.agents.complete_run import CompleteRun
 from perdure.engines.agents.engine import AgentEngine
 from perdure.engines.agents.outputs import OutputNames
 from perdure.engines.base import Engine
 from perdure.engines.numbers import finite
 from perdure.engines.reference import EngineReference, importable_reference
+from perdure.engines.run_specs import RunSpecs
 from perdure.errors import (
     InvalidRunSpecs,
     InvalidScenario,
-    ModelChanged,
+    NotSnapshotable,
     PerdureError,
     message_of,
     nearest,
 )
 from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
-from perdure.scenarios.code_identity import code_identity
+from perdure.scenarios.agent_identity import AgentIdentity
 from perdure.scenarios.model import Settings, unknown_names
 from perdure.scenarios.plain_objects import attributes_of_object, object_with
 from perdure.scenarios.whole_run import whole_run
-from perdure.state.codec import State, pack
+from perdure.state.codec import State
 
 __all__ = ["AgentModel", "make_agents"]
 
@@ -156,7 +158,7 @@ class AgentModel:
 
     def fingerprint(self) -> str:
         """Return the hash of the source of the modules that the model and its agents come from."""
-        return self._fingerprint
+        return self._identity.fingerprint
 
     def known(self, place: str, settings: Settings) -> tuple[Settings, list[str]]:
         """Return what it has of a scenario's settings, and in words what is left out."""
@@ -213,20 +215,7 @@ class AgentModel:
 
     def make_engine(self) -> Engine:
         """Return a fresh engine, not initialised: in a process of its own if that can import the model."""
-        if self._place is None or engines_process.here:
-            return self.make_engine_here()
-        reference, attributes = self._place
-        place = [msgspec.to_builtins(reference), attributes]
-        return IsolatedEngine(
-            self.name,
-            make_agents,
-            [self.name, self.manager, *place, [*self._code], self._built_digest],
-            timeout=self.timeout,
-            setting=f"the timeout of the manager {self.manager!r}",
-            environment=allowed(os.environ) | _HASH_SEED,
-            patience=None if self.timeout is None else max(self.timeout, _PATIENCE),
-            reusable=True,
-        )
+        return self._isolated(self.timeout) if self.isolated else self.make_engine_here()
 
     def make_engine_here(self) -> AgentEngine:
         """Return a fresh engine in this process, whose model can be looked at."""
@@ -239,22 +228,54 @@ class AgentModel:
         model.set_scenario_manager(self.manager)
         return model
 
-    def started(self, config: Mapping[str, Any]) -> Model:
-        """Return a new model at the start of a scenario's config, with random draws of its own."""
-        engine = self.make_engine_here()
-        engine.initialize(config)
-        return engine.model
+    def kinds_at_start(self, config: Mapping[str, Any]) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        """Return type → the ``states`` and ``properties`` of the agents at the start of a scenario."""
+        found: Mapping[str, Mapping[str, Sequence[Any]]] = self._complete_run(config, run=False)["agents"]
+        return found
 
-    def run_config(self, config: Mapping[str, Any]) -> Model:
-        """Return a new model after a whole run, as BPTK-Py runs it: all steps of the last round are taken."""
-        engine = self.make_engine_here()
-        engine.initialize(config)
-        engine.run()
-        return engine.model
+    def run_config(self, config: Mapping[str, Any]) -> tuple[float, dict[float, Any]]:
+        """Run it as BPTK-Py does: all steps of the last round are taken.
+
+        Returns
+        -------
+        (float, dict)
+            The progress, which is less than 1 if the model has ended the run early, and what was collected,
+            by time.
+        """
+        answer = self._complete_run(config, run=True)
+        return answer["progress"], dict(answer["collected"])
 
     def simulate(self, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[Any]]]:
         """Run it from start to stop; return the times, and each output's values at them."""
         return whole_run(self.make_engine(), config)
+
+    def _complete_run(self, config: Mapping[str, Any], *, run: bool) -> Mapping[str, Any]:
+        """Return what a complete run answers, or what its start does."""
+        if self.isolated:
+            steps = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=self.name).answers
+            engine = self._isolated(None if self.timeout is None else self.timeout * steps, complete=True)
+            with suppress(NotSnapshotable), closing(engine):  # what can't be sent is computed here
+                engine.initialize(config)
+                return engine.step({}) if run else engine.start
+        with closing(CompleteRun(self.make_engine_here())) as here:
+            here.initialize(config)
+            return here.step({}) if run else here.outputs()
+
+    def _isolated(self, timeout: float | None, *, complete: bool = False) -> IsolatedEngine:
+        """Return an engine in a process of its own, whose steps are those of agents or a complete run."""
+        assert self._place is not None
+        reference, attributes = self._place
+        place = [msgspec.to_builtins(reference), attributes]
+        return IsolatedEngine(
+            self.name,
+            make_agents,
+            [complete, self.name, self.manager, *place, [*self._identity.code], self._identity.built],
+            timeout=timeout,
+            setting=f"the timeout of the manager {self.manager!r}",
+            environment=allowed(os.environ) | _HASH_SEED,
+            patience=None if self.timeout is None else max(self.timeout, _PATIENCE),
+            reusable=True,
+        )
 
     @property
     def _makes_agents_as_usual(self) -> bool:
@@ -277,65 +298,29 @@ class AgentModel:
         model.instantiate_model()
         return model
 
-    def check_code(self, code: Sequence[str], built: bytes) -> None:
-        """Raise `ModelChanged` unless this is the model whose code and construction another process knows.
-
-        That one may have imported more of the same packages.
-        """
-        if not set(self._code) <= set(code) or self._built_digest != built:
-            raise ModelChanged(
-                f"What computes the model {self.name!r} has changed since it was registered. Put its files "
-                "back, or start the server anew; sessions of the former version are then upgraded."
-            )
-
     @cached_property
     def _place(self) -> tuple[EngineReference, dict[str, State] | None] | None:
         """Where another process finds what was given, or its class, with the attributes of an object."""
         if self.reference is not None:
             return (self.reference, None) if self.reference.importable else None
-        reference = importable_reference(self._kind)
+        reference = importable_reference(self.kind)
         if reference is None or isinstance(self.given, type):
             return None if reference is None else (reference, None)
         attributes = attributes_of_object(self.given)
         return None if attributes is None else (reference, attributes)
 
     @property
-    def _kind(self) -> type[Model]:
+    def kind(self) -> type[Model]:
+        """The model's class."""
         return self.given if isinstance(self.given, type) else type(self.given)
 
     @cached_property
-    def _fingerprint(self) -> str:
-        identity: list[State] = [self._kind.__qualname__, [*self._code], *self._built_identity]
-        return hashlib.blake2b(pack(identity), digest_size=16).hexdigest()
-
-    @cached_property
-    def _code(self) -> list[str]:
-        return code_identity(self._kind)
-
-    @property
-    def _built_digest(self) -> bytes:
-        return hashlib.blake2b(pack([*self._built_identity]), digest_size=16).digest()
-
-    @cached_property
-    def _built_identity(self) -> list[dict[str, State]]:
-        """What `instantiate_model` made, as plain data."""
-        program = self.probe.program()
-        parts = {**program.definitions, **program.initials}
-        return [
-            {name: repr(part.code) for name, part in sorted(parts.items())},
-            {**dict(sorted(program.constants.items()))},
-            {name: repr(self.probe.points[name]) for name in sorted(self.probe.points)},
-            {name: repr(value) for name, value in sorted(self._plain_attributes().items())},
-        ]
-
-    def _plain_attributes(self) -> dict[str, Any]:
-        """Return the attributes of a given object that are numbers or text."""
-        own = self.probe.own_names() | {"name"}
-        values = {name: value for name, value in vars(self.probe).items() if name not in own}
-        return {name: value for name, value in values.items() if isinstance(value, str | int | float)}
+    def _identity(self) -> AgentIdentity:
+        return AgentIdentity(self.kind, self.probe)
 
 
 def make_agents(
+    complete: bool,
     name: str,
     manager: str,
     reference: Any,
@@ -344,17 +329,19 @@ def make_agents(
     built: bytes,
     config: Mapping[str, Any],
     answers: State,
-) -> tuple[AgentEngine, dict[str, Any]]:
+) -> tuple[Engine, dict[str, Any]]:
     """Create an engine of agents in a process of its own, from plain data.
 
     Parameters
     ----------
+    complete
+        Whether its one step is a complete run.
     name, manager, reference
         The model's.
     attributes
         Those of an object of the class that `reference` leads to; None if it leads to what was given.
     code, built
-        What `AgentModel.check_code` compares.
+        What `AgentIdentity.check` compares.
     config
         The config of the engine.
     answers
@@ -375,10 +362,14 @@ def make_agents(
     except (Exception, SystemExit) as error:  # it is the author's code
         reason = f"its process can't import the model {name!r}: {type(error).__name__}: {message_of(error)}"
         raise InvalidScenario(reason=reason.rstrip(".")) from error
-    model.check_code(code, built)
+    AgentIdentity(model.kind, model.probe).check(code, built)
     engine = model.make_engine_here()
-    engine.initialize(config)
-    return engine, {}
+    if not complete:
+        engine.initialize(config)
+        return engine, {}
+    run = CompleteRun(engine)
+    run.initialize(config)
+    return run, run.outputs()
 
 
 class _Any(Collection[str]):

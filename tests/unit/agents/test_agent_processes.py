@@ -99,6 +99,31 @@ def test_outputs_and_errors_are_those_of_a_model_that_is_stepped_here(tmp_path: 
     assert re.search(r"ZeroDivisionError: .*division by zero \(walk\.py, line 19\)\.$", found[0][1])
 
 
+@pytest.mark.parametrize("state", ["'walking'", "5", "Way.SLOW"])
+def test_complete_runs_have_a_process_too_if_that_can_send_what_they_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    text = f"import enum\nclass Way(enum.Enum):\n    SLOW = 1\n{TEXT}".replace('"walking"', state)
+    marked = text.replace(
+        "class Walk(", "with open('processes', 'a') as file: file.write(f'{os.getpid()} ')\nclass Walk("
+    )
+    (tmp_path / "walk.py").write_text(f"import os\n{marked}model = Walk\n")
+    monkeypatch.chdir(tmp_path)
+    scenario = scenario_of("walk", tmp_path)
+    model: Any = scenario.model
+    config = scenario.config([], seed=1)
+    starts, answers = [], []
+    for here in (False, True):
+        monkeypatch.setattr(engines_process, "here", here)
+        starts.append(model.kinds_at_start(config))
+        answers.append(model.run_config(config))
+    assert starts[0] == starts[1]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 1.0 and [*answers[0][1]] == [1, 2, 3]
+    assert [*starts[0]] == ["walker"] and len(starts[0]["walker"]["states"]) == 1
+    assert len({*(tmp_path / "processes").read_text().split()}) == 3
+
+
 def test_an_object_is_made_again_in_the_process_if_it_is_known_by_name(tmp_path: Path) -> None:
     (tmp_path / "walk.py").write_text(TEXT + "model = Walk(name='walk')\nmodel.length = 5.0\n")
     scenario = scenario_of("walk", tmp_path)

@@ -164,11 +164,11 @@ def run(
 
 def agent_series(model: AgentModel, config: Mapping[str, Any], query: AgentQuery) -> dict[str, Any]:
     """Run a model of agents from start to stop; return type → state → values over time."""
-    ran = model.run_config(config)
-    if ran.scheduler.progress < 1:
+    progress, collected = model.run_config(config)
+    if progress < 1:
         return {}  # the model has ended the run early
     try:
-        return series_of(ran.statistics() or {}, query, gaps=False)
+        return series_of(collected, query, gaps=False)
     except KeyError as error:
         raise BptkError(400, f"the agents have no property or statistic {error}") from None
 
@@ -254,11 +254,7 @@ def agents_of(catalogue: Catalogue, settings: Settings, call: Call) -> dict[str,
         raise BptkError(400, NO_AGENTS)
     config = scenario.config((), seed=0)
     check_runs(settings, {scenario.name: (scenario.model, config)})
-    found: dict[str, dict[str, dict[str, None]]] = {}
-    for agent in scenario.model.started(config).agents:
-        kind = found.setdefault(agent.agent_type, {"states": {}, "properties": {}})
-        kind["states"][agent.state] = None
-        kind["properties"] |= dict.fromkeys(agent.properties)
+    found = scenario.model.kinds_at_start(config)
     if not found:
         raise BptkError(400, NO_AGENTS)
     return {kind: {key: list(names) for key, names in parts.items()} for kind, parts in found.items()}
