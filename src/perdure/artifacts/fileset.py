@@ -34,7 +34,7 @@ class StoredFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Content(NamedTuple):
-    """What is in a version: its files by path, and folders that are there though they may be empty."""
+    """The content of a version: its files by path, and its folders, which may be empty."""
 
     files: Mapping[str, StoredFile]
     folders: frozenset[str] = frozenset()
@@ -67,11 +67,11 @@ class FileSet(msgspec.Struct, frozen=True, kw_only=True):
     files
         Path to file.
     folders
-        The paths of folders that are there though they may be empty, in order.
+        The paths of its folders, which may be empty, in order.
     deleted
-        Whether the set is gone since this version.
+        Whether this version says that the set is deleted.
     writer
-        Random, so that a writer knows its own version again.
+        Random, so that a writer recognises its own version.
     """
 
     name: str

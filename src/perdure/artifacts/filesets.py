@@ -1,8 +1,9 @@
 """File sets: the files under one name as numbered versions, each of which is seen whole or not at all.
 
-A file's bytes are an object that is written once. A version is one small object that names them all, and is
-written last and exclusively: so no storage needs to rename anything, a half-made version is never seen, and
-of two writers one goes first. What was replaced stays readable for a day, for readers that have begun.
+A file's bytes are an object that is written once. A version is one small object that names all of its files.
+It is written last, and only if no object has its key: so no storage needs to rename anything, an unfinished
+version is never seen, and two writers never write the same version. Replaced files stay readable for a day,
+for readers that have begun.
 
 Keys, below that of the sets' kind and owner::
 
@@ -30,7 +31,7 @@ from perdure.errors import ArtifactsUnavailable, CorruptBlob
 __all__ = ["GRACE_SECONDS", "READING", "FileSets", "Locks", "is_version"]
 
 GRACE_SECONDS = 86_400.0
-"""How long what was replaced, or never finished, stays."""
+"""Seconds for which replaced and unfinished files stay."""
 
 ATTEMPTS = 20  # at a version that others keep writing first
 LOCKS = 64
@@ -96,12 +97,12 @@ class FileSets:
         return None
 
     def read(self, name: str, file: StoredFile) -> Iterator[bytes]:
-        """Yield a file's bytes; the last of them only when all have proved to be right.
+        """Yield a file's bytes; the last chunk only after all have been verified.
 
         Raises
         ------
         FileNotFoundError
-            If the file was replaced so long ago that it is gone, or its set was deleted.
+            If the file was removed after it was replaced, or its set was deleted.
         CorruptBlob
             If the bytes aren't those that were written.
         """
@@ -121,7 +122,7 @@ class FileSets:
     # Writing ------------------------------------------------------------------------------------------------
 
     def add(self, name: str, chunks: Iterable[bytes], *, executable: bool = False) -> StoredFile:
-        """Write a file's bytes; it belongs to nothing until a version names it."""
+        """Write a file's bytes; it is part of no version until one names it."""
         now = self._clock()
         digest, size = hashlib.sha256(), 0
         holes: list[Hole] = []
@@ -142,7 +143,7 @@ class FileSets:
         return StoredFile(size, digest.hexdigest(), now, written, executable, tuple(holes))
 
     def discard(self, name: str, files: Iterable[StoredFile]) -> None:
-        """Remove files that no version came to name; what fails stays until `sweep`."""
+        """Remove files that no version names; those that can't be removed now stay until `sweep`."""
         with suppress(ArtifactsUnavailable):
             for file in files:
                 self._objects.remove(self._file_key(encoded(name), file.object))
@@ -153,15 +154,15 @@ class FileSets:
         Parameters
         ----------
         change
-            Takes the present version, or None, and returns what is in the next; may be called again when
-            somebody else was first. What it raises is raised, and nothing is changed. If that is what the
-            present version has, that one is returned.
+            Takes the current version, or None, and returns the content of the next one. It is called again if
+            another writer was first. If it raises an error, nothing is changed. If it returns the content of
+            the current version, that version is returned.
         """
         with self._locks.of(f"{self._prefix}/{encoded(name)}"):
             return self._commit(name, change, deleted=False)
 
     def delete(self, name: str) -> None:
-        """Remove a set; harmless if there is none. Versions that are pinned stay for those who need them."""
+        """Delete a set, if there is one. Its pinned versions stay for the runs that need them."""
         key = encoded(name)
         with self._locks.of(f"{self._prefix}/{key}"):
             numbers = self._versions(key)
@@ -180,7 +181,7 @@ class FileSets:
             self._objects.create(self._pin_key(encoded(name), number, run), b"pin")
 
     def unpin(self, name: str, run: str) -> None:
-        """Let go of what a run had pinned; harmless if that is nothing."""
+        """Unpin the version that a run has pinned, if there is one."""
         key = encoded(name)
         with self._locks.of(f"{self._prefix}/{key}"):
             mine = [pin for pin in self._pins(key) if pin[1] == encoded(run)]
@@ -192,7 +193,7 @@ class FileSets:
     # Looking after it ---------------------------------------------------------------------------------------
 
     def sweep(self) -> None:
-        """Remove what no version names and is older than a day: what broken-off uploads left."""
+        """Remove files older than a day that no version names, which interrupted uploads left."""
         versions, files = f"{self._prefix}/versions", f"{self._prefix}/files"
         for key in {*self._objects.names(versions), *self._objects.names(files)}:
             with self._locks.of(f"{self._prefix}/{key}"):
@@ -233,12 +234,12 @@ class FileSets:
             try:
                 self._objects.create(self._version_key(key, made.version), to_bytes(made))
             except FileExistsError:
-                # Another was first; or this very write was repeated below us after its answer got lost.
+                # Another writer was first, or the storage repeated this write after its answer was lost.
                 with suppress(FileNotFoundError):
                     if self._read(key, made.version) == made:
                         return made
                 continue
-            with suppress(ArtifactsUnavailable):  # it is written; what is old can go another time
+            with suppress(ArtifactsUnavailable):  # the version is written; old ones can be removed later
                 self._tidy(key)
             return made
         raise ArtifactsUnavailable(reason="others change the same files all the time")
@@ -256,14 +257,14 @@ class FileSets:
         for number, following in pairwise(numbers):
             successor = self._intact(key, [following])
             if not successor:
-                continue  # it names neither the time nor what it replaced
+                continue  # a damaged version tells neither its time nor its files
             if not self._is_old(successor[0].changed):
                 break
             if number not in pinned:
                 self._remove(key, [number], {*pinned, *(it for it in numbers if it > number)})
 
     def _clear(self, key: str, tombstone: int) -> None:
-        """Remove all of a deleted set that isn't pinned, and in the end, a day later, that it was deleted."""
+        """Remove a deleted set's versions that aren't pinned, and a day later the last one, which says so."""
         numbers = [number for number in self._versions(key) if number <= tombstone]
         pinned = {number for number, _ in self._pins(key)}
         self._remove(key, [it for it in numbers if it not in pinned and it != tombstone], pinned)
@@ -290,7 +291,7 @@ class FileSets:
 
     def _newest(self, key: str, numbers: list[int]) -> FileSet | None:
         for number in reversed(numbers):
-            with suppress(FileNotFoundError):  # it went since it was listed, so there is a newer one
+            with suppress(FileNotFoundError):  # it was removed after it was listed, so there is a newer one
                 found = self._read(key, number)
                 if found is not None:
                     return found
@@ -349,4 +350,4 @@ def _written_at(written: str) -> float:
     try:
         return float(int(written.partition("-")[0], 16))
     except ValueError:
-        return 0.0  # nothing of ours
+        return 0.0  # an object of another origin

@@ -40,7 +40,7 @@ __all__ = ["Lease", "Release", "Renew", "take"]
 class Lease(ExecutionCommand[Execution], frozen=True):
     """Lease a run, with a new fencing token and one more attempt.
 
-    The token is larger than any before in this store, also than those of a deleted run with the same id. If
+    The token is larger than any before in this store, even those of a deleted run with the same id. If
     the desired state of the run is started, it becomes started in the same transaction; if it is paused, the
     run keeps its state and is prepared. Raises `RunFinished` if the run's state is final, `NotExecuted` if it
     has no execution, and `LeaseHeld` if a lease hasn't ended yet.
