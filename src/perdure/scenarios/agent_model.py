@@ -14,6 +14,7 @@ from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
 from perdure.engines.agents.complete_run import CompleteRun
 from perdure.engines.agents.engine import AgentEngine
 from perdure.engines.agents.outputs import OutputNames
+from perdure.engines.agents.program_data import program_of
 from perdure.engines.base import Engine
 from perdure.engines.numbers import finite
 from perdure.engines.reference import EngineReference, importable_reference
@@ -356,6 +357,7 @@ def make_agents(
     """
     try:
         given: Any = msgspec.convert(reference, EngineReference).load()
+        program = program_of(given if isinstance(given, type) else type(given))  # before there is a run
         model = AgentModel(given if attributes is None else object_with(given, attributes), name, manager)
     except PerdureError:
         raise
@@ -363,7 +365,7 @@ def make_agents(
         reason = f"its process can't import the model {name!r}: {type(error).__name__}: {message_of(error)}"
         raise InvalidScenario(reason=reason.rstrip(".")) from error
     AgentIdentity(model.kind, model.probe).check(code, built)
-    engine = model.make_engine_here()
+    engine = AgentEngine(name, model.construct, program)
     if not complete:
         engine.initialize(config)
         return engine, {}

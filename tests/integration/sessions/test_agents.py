@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import DEFINITION, Person, Town, town_catalogue
+from tests.support.counting_agents import CountingTown
 from tests.support.odd_agents import STUCK_AT, KillingTown, ThreadedTown, WaitingTown, definition
 from tests.support.small import sessions_on
 
@@ -252,6 +253,23 @@ def test_agents_whose_process_is_killed_go_on_with_the_same_numbers(store: Store
             taken += (await sessions.step("me", run_id, StepRequest(steps=18))).steps
             assert not mark.exists()
             assert taken == whole.steps
+
+    asyncio.run(work())
+
+
+def test_what_agents_keep_in_classes_and_modules_is_saved_and_belongs_to_one_session(store: Store) -> None:
+    catalogue = catalogue_of(CountingTown)
+
+    async def work() -> None:
+        async with aclosing(sessions_on(store, catalogue, savepoint_every=4)) as sessions:
+            run_id = (await sessions.create("me", NEW)).run.id
+            whole = await rows(sessions, run_id, 1, 12)
+        async with aclosing(sessions_on(store, catalogue, max_engine_processes=1)) as sessions:
+            other = (await sessions.create("me", NEW)).run.id
+            assert await rows(sessions, other, 1, 6) == whole[:6]
+            fork = (await sessions.fork("me", run_id, 5)).run.id
+            assert await rows(sessions, fork, 6, 12) == whole[5:]
+            assert await rows(sessions, other, 7, 12) == whole[6:]  # in the process of the fork
 
     asyncio.run(work())
 

@@ -3,14 +3,18 @@
 import itertools
 import random
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from perdure.bptk import Agent, Model
-from perdure.errors import NotSnapshotable
+from perdure.engines.agents.engine import AgentEngine
+from perdure.engines.agents.program_data import ProgramData
+from perdure.errors import InvalidState, NotSnapshotable
 from perdure.scenarios.agent_model import AgentModel
+from perdure.state.codec import decode, encode
 
 this = sys.modules[__name__]
 COUNT = 0
@@ -124,12 +128,13 @@ class Hidden(Idle):
         kept[len(kept)] = 1
 
 
-def engine_of(kind: type[Agent]) -> Any:
+def engine_of(kind: type[Agent], *, alone: bool = False) -> Any:
     class Place(Model):
         def instantiate_model(self) -> None:
             self.register_agent_factory("agent", lambda i, model, p: kind(i, model, p))
 
-    engine = AgentModel(Place, "place").make_engine_here()
+    program = ProgramData(kind) if alone else None
+    engine = AgentEngine("place", AgentModel(Place, "place").construct, program)
     agents = [{"name": "agent", "count": 2}]
     engine.initialize(
         {
@@ -198,3 +203,100 @@ def test_an_attribute_of_a_class_that_agents_change_by_another_name_is_refused_l
     engine.step({})
     with pytest.raises(NotSnapshotable, match="attribute 'shared' of the class Hidden"):
         engine.snapshot()
+
+
+def kept() -> Any:
+    """Return what the kinds of agents above change."""
+    ids = [id(SEEN), id(LIMITS), id(BOX), id(Hidden.shared)]
+    found = [COUNT, SEEN, LIMITS, BOX.held, Idle.total, ByType.total, ByMethod.total, Idle.names]
+    return repr([*found, Hidden.shared, DRAWS.getstate(), NUMBERS, Numbering.numbers, *ids])
+
+
+class Counted(Idle):
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        self.last = next(NUMBERS)
+
+
+class Making(Idle):
+    rule: Any = None
+    other = counted
+
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        Making.rule, Making.other = inner, 5  # type: ignore[assignment]
+        Making.made = round_no  # type: ignore[attr-defined]
+        type(self).held = {"self": self}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(Own, Counting, ByType, ByMethod, Listing, Global, ByModule, ByClosure, Appending, Indexing),
+        *(Drawing, Counted, Boxed, Hidden),
+    ],
+)
+def test_in_a_process_of_its_own_shared_data_are_saved(kind: type[Agent]) -> None:
+    engine = engine_of(kind, alone=True)
+    states, found = [engine.snapshot()], [kept()]
+    for _ in range(4):
+        engine.step({})
+        states.append(decode(encode(engine.snapshot())))
+        found.append(kept())
+    for step in (2, 0, 3):
+        engine.restore(states[step])
+        assert kept() == found[step]
+        assert encode(engine.snapshot()) == encode(states[step])
+        engine.step({})
+        assert kept() == found[step + 1]
+    engine.restore(states[0])
+
+
+def test_attributes_of_classes_that_a_step_makes_are_saved_and_removed_again() -> None:
+    engine = engine_of(Making, alone=True)
+    first = engine.snapshot()
+    engine.step({})
+    engine.step({})
+    later = decode(encode(engine.snapshot()))
+    engine.step({})
+    engine.restore(later)
+    assert Making.made == 1  # type: ignore[attr-defined]
+    assert (Making.rule, Making.other) == (inner, 5)
+    assert Making.held["self"] is engine.model.agents[1]  # type: ignore[attr-defined]
+    engine.restore(first)
+    assert not hasattr(Making, "made") and not hasattr(Making, "held")
+    assert (Making.rule, Making.other) == (None, counted)
+    engine.step({})
+    del Making.other
+    engine.restore(decode(encode(engine.snapshot())))
+    assert not hasattr(Making, "other")
+    engine.restore(first)
+    assert Making.other is counted
+
+
+def test_what_a_module_keeps_and_nobody_changes_need_not_be_savable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this, "LOCK", threading.Lock(), raising=False)
+    engine = engine_of(Own, alone=True)
+    engine.snapshot()
+    monkeypatch.setattr(this, "LOCK", iter([1]))
+    engine.snapshot()
+
+
+class Reading(Idle):
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        self.last = next(LINES)
+
+
+LINES = iter(["a", "b"])
+
+
+def test_what_code_changes_and_cannot_be_saved_is_refused() -> None:
+    with pytest.raises(NotSnapshotable, match=r"variable 'LINES' of the module .*list_iterator"):
+        engine_of(Reading, alone=True).snapshot()
+
+
+def test_a_state_with_shared_data_needs_a_process_of_its_own() -> None:
+    engine = engine_of(Appending, alone=True)
+    first = engine.snapshot()
+    engine.step({})
+    with pytest.raises(InvalidState, match="other models are computed in this process"):
+        engine_of(Own).restore(engine.snapshot())
+    engine.restore(first)

@@ -61,9 +61,7 @@ def records(value: Any) -> State:
 def rebuilt(data: Any) -> Any:
     root, nodes = data
     graph = Rebuilder(nodes, known())
-    graph.make()
-    graph.fill()
-    graph.fill_hashed()
+    graph.rebuild()
     return graph.value(root)
 
 
@@ -216,9 +214,7 @@ def test_an_object_that_is_there_is_filled_again() -> None:
     graph.adopt([0], kept)
     graph.adopt([1], there)
     graph.adopt([2], there)
-    graph.make()
-    graph.fill()
-    graph.fill_hashed()
+    graph.rebuild()
     assert graph.value([0]) is kept and vars(kept) == {"a": there}
     assert graph.value([1]) is there
     assert there == [3]

@@ -11,6 +11,7 @@ from perdure.engines.agents.collectors import DataCollector, statistics_of
 from perdure.engines.agents.model import Model
 from perdure.engines.agents.outputs import parsed
 from perdure.engines.agents.program_code import raised_at
+from perdure.engines.agents.program_data import ProgramData
 from perdure.engines.agents.saved_model import Constructed
 from perdure.engines.agents.schedulers import SimultaneousScheduler
 from perdure.engines.generators import Generators
@@ -79,13 +80,17 @@ class AgentEngine:
         The model's name.
     construct
         Makes the model.
+    program
+        What the program's modules and classes keep, if nothing else in this process computes models; it is
+        saved with the model. Otherwise models that change it are refused.
     """
 
     waits: ClassVar[bool] = True  # for the global generators, which it has to itself meanwhile
     plain: ClassVar[bool] = True
 
-    def __init__(self, name: str, construct: Construct) -> None:
+    def __init__(self, name: str, construct: Construct, program: ProgramData | None = None) -> None:
         self._name = name
+        self._program = program
         self._construct = construct
         self._model: Model | None = None
         self._specs = RunSpecs(0.0, 0.0, 1.0)
@@ -133,13 +138,15 @@ class AgentEngine:
         definition.setdefault("agents", [])
         times = {"starttime": specs.starttime, "stoptime": specs.stoptime, "dt": specs.dt}
         definition["runspecs"] = {key: _whole(value) for key, value in times.items()}
+        if self._program is not None:
+            self._program.reset()
         with self._running_code(0):
             self._model = self._construct(definition)
         model = self._model
         model.scheduler = SimultaneousScheduler()
         model.scheduler.current_time = definition["runspecs"]["starttime"]
         model.draw_from(config.get("seed", 0), stream)
-        self._constructed = Constructed(model)
+        self._constructed = Constructed(model, self._program)
         self._set({key: config[key] for key in ("constants", "points") if key in config})
 
     def validate(self, inputs: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ class KnownObjects:
         Events that are saved by themselves.
     """
 
-    texts_keep_their_hash = _HASH_SEED_IS_FIXED
+    texts_keep_their_hash = _HASH_SEED_IS_FIXED  # as in the processes that step agents
 
     def __init__(
         self,

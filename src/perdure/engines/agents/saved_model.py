@@ -4,7 +4,7 @@ What the construction of the model makes is made again, and stays: elements and 
 factories. All else is put back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from types import BuiltinFunctionType, FunctionType, MethodType
@@ -16,6 +16,7 @@ from perdure.engines.agents.events import Event
 from perdure.engines.agents.former_states import renewed
 from perdure.engines.agents.known_objects import KnownObjects
 from perdure.engines.agents.program_code import ClassName, class_name
+from perdure.engines.agents.program_data import ProgramData
 from perdure.engines.agents.saved_agents import put_back, saved, table_rows
 from perdure.engines.agents.saved_events import are_plain, blank_events, put_back_events, saved_events
 from perdure.engines.agents.shared_data import SharedData
@@ -64,9 +65,12 @@ class Constructed:
     ----------
     model
         The model, at its start.
+    program
+        What the program's modules and classes keep, if nothing else in this process computes models; it is
+        saved with the model. Otherwise models that change it are refused.
     """
 
-    def __init__(self, model: "Model") -> None:
+    def __init__(self, model: "Model", program: ProgramData | None = None) -> None:
         self._model = model
         self._names = model.own_names()
         attributes = self._attributes()
@@ -80,7 +84,8 @@ class Constructed:
         self._models: dict[str, SystemDynamics] = models
         self._replaced = dict(model.equations_replaced)
         self._agents = {agent.id: agent for agent in model.agents}
-        self._shared = SharedData(self._classes().values())
+        self._program = program
+        self._shared = SharedData(self._classes().values()) if program is None else None
         self._was_read = False
 
     def snapshot(self) -> State:
@@ -94,10 +99,12 @@ class Constructed:
         model = self._model
         agents = list(model.agents)
         plain = are_plain(model.events)
-        known = KnownObjects(model, self._classes(), agents, model.events if plain else ())
-        recorder = Recorder(known, known.given(self._objects))
+        known = self._known(agents, model.events if plain else ())
+        given = known.given(self._objects)
+        recorder = Recorder(known, given)
         problems = recorder.problems
-        self._shared.check(problems)
+        if self._shared is not None:
+            self._shared.check(problems)
         if slots := slots_of(type(model)):
             problems.note(f"the model's attribute {slots[0]!r}", "a model can't have slots")
         points: dict[str, Any] = {
@@ -111,6 +118,9 @@ class Constructed:
             "models": points,
             "elements": model.element_values(),
             "events": saved_events(model.events, recorder) if plain else None,
+            "program": []
+            if self._program is None
+            else self._program.saved(recorder, given, self._classes().values()),
         }
         parts = {name: getattr(model, name) for name in _PARTS}
         wholes: dict[str, Mapping[str, Any]] = {
@@ -143,9 +153,7 @@ class Constructed:
     def _read(self, state: Any, known: KnownObjects, recorder: Recorder) -> None:
         """Decode the first state and discard it: what can't be read is reported before there is a run."""
         graph = Rebuilder(state["nodes"], known, failed=lambda n, error: recorder.note(n, _unread(error)))
-        graph.make()
-        graph.fill()
-        graph.fill_hashed()
+        graph.rebuild()
         recorder.problems.check()
 
         def read(what: str, value: Callable[..., object], *arguments: Any) -> None:
@@ -186,17 +194,23 @@ class Constructed:
             raise InvalidState(name=self._model.name, reason=reason) from error
 
     def _restore(self, state: Any) -> None:
-        model, classes = self._model, self._classes()
+        model = self._model
         state = renewed(state)
         tables = state["agents"]
         agents: list[Agent] = []
         events: list[Event] = []
-        graph = Rebuilder(state["nodes"], KnownObjects(model, classes, agents, events))
+        known = self._known(agents, events)
+        graph = Rebuilder(state["nodes"], known)
         rows = table_rows(tables)
         agents += [self._blank(*rows[number], graph) for number in range(len(rows))]
         former = self._attributes()
         for name, data in state["attributes"].items():
             graph.adopt(data, former.get(name))
+        program: Any = state.get("program", [])
+        if self._program is not None:
+            self._program.adopt(program, graph)
+        elif program:
+            raise ValueError("it holds data of modules, and other models are computed in this process")
         if state["events"] is not None:
             events += blank_events(state["events"], graph)
         graph.make()
@@ -228,6 +242,8 @@ class Constructed:
         for name, points in state["models"].items():
             self._models[name].points = points
         model.put_element_values(state["elements"])
+        if self._program is not None:
+            self._program.put_back(program, graph, known.given(self._objects))
 
     def _blank(self, table: Any, place: int, graph: Rebuilder) -> Agent:
         """Return an agent without its attributes, or as its construction makes it where that is needed."""
@@ -251,6 +267,9 @@ class Constructed:
         if kept:
             return own
         return {n: v for n, v in own.items() if not (n in self._kept and self._kept[n] is v)}
+
+    def _known(self, agents: list[Agent], events: Sequence[Event] = ()) -> KnownObjects:
+        return KnownObjects(self._model, self._classes(), agents, events)
 
     def _classes(self) -> dict[ClassName, type]:
         """Return the classes that construction makes known, by name."""

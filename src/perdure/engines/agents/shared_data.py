@@ -1,19 +1,21 @@
 """Shared data: what agents keep in classes and modules, which all sessions of a process share.
 
-No savepoint holds it, and other sessions change it. So it is looked for in the source of the model and its
-agents, when a session begins, and in the classes' attributes at each savepoint.
+In a process that several sessions share, other sessions change it, so no savepoint can hold it. Then it is
+looked for in the source of the model and its agents, when a session begins, and in the classes' attributes at
+each savepoint. See `program_data` for a process that a session has to itself.
 """
 
 import ast
 import inspect
 import random
+import sys
 import textwrap
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +23,7 @@ from perdure.engines.agents.program_code import is_authors
 from perdure.engines.objects.problems import Problems
 from perdure.syntax_trees import parsed
 
-__all__ = ["SharedData"]
+__all__ = ["SharedData", "changed_by"]
 
 _PLAIN = frozenset((type(None), bool, int, float, str, bytes))
 _CONTAINERS = (list, dict, set, deque)
@@ -33,6 +35,24 @@ _CHANGING = frozenset(
     }
 )  # fmt: skip
 _REASON = "all sessions share it, and it isn't saved; keep it as an attribute of the model"
+
+
+class Changed(NamedTuple):
+    """A variable of a module, or an attribute of a class, that code changes.
+
+    Attributes
+    ----------
+    what
+        It in words.
+    owner
+        The module or class.
+    name
+        Its name.
+    """
+
+    what: str
+    owner: Any
+    name: str
 
 
 class SharedData:
@@ -51,7 +71,7 @@ class SharedData:
     def check(self, problems: Problems) -> None:
         """Note what the code of the classes changes, or has changed."""
         for kind in self._classes:
-            for what in _changed_by(kind):
+            for what in sorted({each.what for each in changed_by(kind)}):
                 problems.note(what, _REASON)
             former, now = self._former[kind], _copied(kind)
             for name in former.keys() | now.keys():
@@ -79,9 +99,9 @@ def _are_same(one: Any, other: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _changed_by(kind: type) -> tuple[str, ...]:
-    """Return in words the shared data that a class's code changes, and that of what it calls."""
-    found: dict[str, None] = {}
+def changed_by(kind: type) -> tuple[Changed, ...]:
+    """Return the shared data that a class's code changes, and that of what it calls."""
+    found: list[Changed] = []
     todo: list[Any] = [kind]
     seen: set[int] = set()
     while todo:
@@ -92,16 +112,29 @@ def _changed_by(kind: type) -> tuple[str, ...]:
         if isinstance(each, type):
             for name, value in vars(each).items():
                 if isinstance(value, _READ_ONCE):
-                    found[f"the attribute {name!r} of the class {each.__qualname__}"] = None
+                    found.append(_attribute(each, name))
                 todo += [f for f in _functions(value) if isinstance(f, FunctionType)]
             continue
         for owner, name, value in _used_by(each):
             if isinstance(value, _READ_ONCE):
-                found[f"the variable {name!r} of the module {owner}"] = None
+                found.append(_variable(owner, name))
             if isinstance(value, type | FunctionType):
                 todo.append(value)
-        found |= dict.fromkeys(_Changes(each).found)
-    return (*sorted(found),)
+        found += _Changes(each, kind).found
+    return (*found,)
+
+
+def _attribute(owner: Any, name: str) -> Changed:
+    what = "class" if isinstance(owner, type) else "module"
+    return Changed(f"the attribute {name!r} of the {what} {_name(owner)}", owner, name)
+
+
+def _variable(module: str, name: str) -> Changed:
+    return Changed(f"the variable {name!r} of the module {module}", sys.modules.get(module), name)
+
+
+def _name(owner: Any) -> str:
+    return str(owner.__qualname__ if isinstance(owner, type) else owner.__name__)
 
 
 def _functions(value: Any) -> Iterator[Any]:
@@ -136,12 +169,13 @@ def _names(code: CodeType) -> Iterator[str]:
 class _Changes(ast.NodeVisitor):
     """The variables of modules and attributes of classes that a function changes."""
 
-    def __init__(self, function: FunctionType) -> None:
-        self.found: list[str] = []
+    def __init__(self, function: FunctionType, kind: type) -> None:
+        self.found: list[Changed] = []
         self._module = function.__module__
         self._around: Mapping[str, Any] = function.__globals__
         self._locals = {*function.__code__.co_varnames, *function.__code__.co_cellvars}
-        self._kind = function.__qualname__.rpartition(".")[0]
+        qualname = function.__qualname__.rpartition(".")[0]
+        self._kind = next((each for each in kind.__mro__ if each.__qualname__ == qualname), kind)
         try:
             tree = parsed(textwrap.dedent(inspect.getsource(function)))
         except (OSError, SyntaxError, TypeError):  # without a source, or a lambda within a line
@@ -182,26 +216,21 @@ class _Changes(ast.NodeVisitor):
             if self._is_global(node.id) and isinstance(self._around[node.id], kinds):
                 self._note_variable(node.id)
         elif isinstance(node, ast.Attribute):
-            owner = self._owner(node.value)
-            if owner:
-                self.found.append(f"the attribute {node.attr!r} of {owner}")
+            match node.value:
+                case ast.Name("cls") | ast.Attribute(attr="__class__") | ast.Call(ast.Name("type"), [_]):
+                    self.found.append(_attribute(self._kind, node.attr))
+                case ast.Name(name) if self._is_global(name):
+                    owner = self._around[name]
+                    if isinstance(owner, type | ModuleType):
+                        self.found.append(_attribute(owner, node.attr))
+                    else:
+                        holder = _variable(self._module, name)
+                        self.found.append(
+                            holder._replace(what=f"the attribute {node.attr!r} of {holder.what}")
+                        )
 
     def _note_variable(self, name: str) -> None:
-        self.found.append(f"the variable {name!r} of the module {self._module}")
-
-    def _owner(self, node: ast.expr) -> str | None:
-        """Return in words the class or module that an expression stands for; None if it is another value."""
-        match node:
-            case ast.Name("cls") | ast.Attribute(attr="__class__") | ast.Call(ast.Name("type"), [_]):
-                return f"the class {self._kind}"
-            case ast.Name(name) if self._is_global(name):
-                value = self._around[name]
-                if isinstance(value, type):
-                    return f"the class {value.__qualname__}"
-                if isinstance(value, ModuleType):
-                    return f"the module {value.__name__}"
-                return f"the variable {name!r} of the module {self._module}"
-        return None
+        self.found.append(_variable(self._module, name))
 
     def _is_global(self, name: str) -> bool:
         return name in self._around and (name not in self._locals or name in self._globals)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from perdure.engines.objects.base import Recording
-from perdure.engines.objects.code import is_code
+from perdure.engines.objects.code import is_code, variables
 from perdure.engines.objects.rebuilding import Fill, Make, Rebuilder
 
 __all__ = [
@@ -36,7 +36,7 @@ def function_parts(function: types.FunctionType) -> dict[str, Any]:
 
 def code_within(owner: Any) -> Iterator[Any]:
     """Yield the code among the variables of a module or class, and what descriptors are made of."""
-    for value in _variables(owner).values():
+    for value in variables(owner).values():
         if is_code(value):
             yield value
             for attribute in _PARTS_OF_DESCRIPTORS:
@@ -61,17 +61,8 @@ def parts_of_function(recording: Recording, function: types.FunctionType, name: 
 
 def parts_of_owner(recording: Recording, owner: Any, name: list[Any]) -> list[Any]:
     """Return the record of the variables of a module or class of this name."""
-    data = {variable: value for variable, value in _variables(owner).items() if not is_code(value)}
+    data = {variable: value for variable, value in variables(owner).items() if not is_code(value)}
     return ["owner", name, recording.named(data)]
-
-
-def _variables(owner: Any) -> dict[str, Any]:
-    """Return the variables of a module or class, except Python's own."""
-    return {
-        name: value
-        for name, value in vars(owner).items()
-        if not (name.startswith("__") and name.endswith("__")) and name != "_abc_impl"
-    }
 
 
 def _made_class(graph: Rebuilder, record: list[Any]) -> Any:
@@ -94,7 +85,7 @@ def _fill_function(graph: Rebuilder, function: Any, record: list[Any]) -> None:
 
 def _fill_owner(graph: Rebuilder, owner: Any, record: list[Any]) -> None:
     data = graph.named(record[2])
-    for name, value in _variables(owner).items():
+    for name, value in variables(owner).items():
         if name not in data and not is_code(value):
             delattr(owner, name)
     for name, value in data.items():

@@ -67,9 +67,7 @@ def rebuilt(state: Any, code: KnownCode) -> dict[str, Any]:
                 cells = graph.node(number).__closure__ or ()
                 for cell, (place,) in zip(cells, record[2], strict=True):
                     graph.take(place, cell)
-        graph.make()
-        graph.fill()
-        graph.fill_hashed()
+        graph.rebuild()
         for function, keys, values in state["caches"]:
             entries_of(graph.value(function)).update(graph.pairs(keys, values))
         return {name: graph.value(value) for name, value in state["roots"].items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from perdure.engines.generators import OF_THE_PROCESS
 
-__all__ = ["GENERATORS", "CachedFunction", "is_code", "name_of"]
+__all__ = ["GENERATORS", "CachedFunction", "is_code", "name_of", "variables"]
 
 CachedFunction: Any = type(functools.lru_cache(lambda: None))
 
@@ -49,3 +49,12 @@ def name_of(thing: Any) -> tuple[str, str]:
     if isinstance(thing, np.ufunc):
         module = "numpy"
     return (module, name) if isinstance(module, str) and isinstance(name, str) else ("", "")
+
+
+def variables(owner: Any) -> dict[str, Any]:
+    """Return the variables of a module or class, except Python's own."""
+    return {
+        name: value
+        for name, value in vars(owner).items()
+        if not (name.startswith("__") and name.endswith("__")) and name != "_abc_impl"
+    }

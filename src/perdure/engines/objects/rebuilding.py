@@ -34,6 +34,7 @@ Fill = Callable[["Rebuilder", Any, list[Any]], None]
 _ATOMS = frozenset((type(None), bool, int, float, str, bytes))
 _COUNT = re.compile(r"count\(([^,)]+)(?:, ([^)]+))?\)")
 _HASHING = frozenset(("dict", "set", "defaultdict", "OrderedDict", "weak keys", "weak values"))
+_ADOPTED = {"list": list, "dict": dict, "set": set}
 _METHODS = (types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
 _MISSING: Any = object()
 
@@ -68,7 +69,7 @@ class Rebuilder:
         self._adopted: set[int] = set()
 
     def adopt(self, record: Any, thing: Any) -> None:
-        """Use an object that is there for a record, if it is a list, dict or object of the same class.
+        """Use an object that is there for a record: a list, dict or set, or an object of a class.
 
         To be called before anything is made. The object is emptied.
         """
@@ -79,7 +80,7 @@ class Rebuilder:
             return
         if node[0] == "object" and type(thing) is self.value(node[1]) and not slots_of(type(thing)):
             vars(thing).clear()
-        elif node[0] in ("list", "dict") and type(thing).__name__ == node[0]:
+        elif type(thing) is _ADOPTED.get(node[0]):
             thing.clear()
         else:
             return
@@ -89,6 +90,12 @@ class Rebuilder:
     def take(self, number: int, thing: Any) -> None:
         """Use an object that is there for a node."""
         self._objects[number] = thing
+
+    def rebuild(self) -> None:
+        """Make and fill all objects."""
+        self.make()
+        self.fill()
+        self.fill_hashed()
 
     def make(self) -> None:
         """Make all objects, empty."""
