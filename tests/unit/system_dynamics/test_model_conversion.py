@@ -157,8 +157,9 @@ def test_what_a_target_cannot_say_is_listed_and_nothing_is_written(tmp_path: Pat
     assert not target.exists()
     belt = stock("b", "5", into="f", out="o", more="<conveyor><len>2</len></conveyor>")
     model = model_of(tmp_path, belt + flow("f", "1") + flow("o"))
+    check_that_it_is_the_same(tmp_path, model)
     with pytest.raises(UnservableModel, match="o: XMILE has nothing that says recall"):
-        model.to_xmile()
+        model.with_constants({"f": 2.0}).to_xmile()
 
 
 def test_names_that_xmile_cannot_tell_apart_are_refused() -> None:
@@ -166,3 +167,85 @@ def test_names_that_xmile_cannot_tell_apart_are_refused() -> None:
     model.converter("a_b").equation, model.converter("A b").equation = 1.0, 2.0
     with pytest.raises(UnservableModel, match="A b: XMILE has no other name for it than for 'a_b'"):
         model.to_xmile()
+
+
+ARRAYS = """<dimensions><dim name="D"><elem name="a"/><elem name="b"/></dim><dim name="N" size="3"/>
+<dim name="S"><elem name="b"/></dim></dimensions>
+<macro name="HALF"><parm>x</parm><eqn>x/2</eqn></macro>
+<macro name="MY LEVEL"><parm>in</parm><variables><stock name="MY LEVEL"><eqn>1</eqn><inflow>f</inflow></stock>
+<flow name="f"><eqn>in</eqn></flow></variables></macro>"""
+AXIS = '<dimensions><dim name="D"/></dimensions>'
+AXES = '<dimensions><dim name="D"/><dim name="N"/></dimensions>'
+GF = "<gf><xpts>0,5</xpts><ypts>0,10</ypts></gf>"
+KEPT = (
+    f'<aux name="m">{AXES}<eqn>D*10 + N</eqn></aux>'
+    f'<stock name="s">{AXES}<eqn>m[D,N]</eqn><inflow>i</inflow></stock>'
+    f'<flow name="i">{AXES}<eqn>IF D = D.b THEN m ELSE -HALF(m)</eqn></flow>'
+    f'<aux name="one">{AXIS}<element subscript="a"><eqn>SUM(m[a,*])</eqn></element>'
+    f'<element subscript="S"><eqn>TIME</eqn>{GF}</element></aux>'
+    f'<aux name="look up">{AXIS}<element subscript="a">{GF}</element>'
+    '<element subscript="b">' + GF.replace("10", "20") + "</element></aux>"
+    f'<aux name="late">{AXIS}<eqn>SMTH3("look up"[D](TIME), 2) + m[D, 2]</eqn></aux>'
+    '<aux name="total"><eqn>SUM(s) + MAX(s[*,1]) + MY_LEVEL(3) + PREVIOUS(SELF, 1)</eqn></aux>'
+    '<aux name="moving"><eqn>s[b, INT(TIME)]</eqn></aux>'
+    '<module name="Plant"><connect to="Plant.load" from="total"/></module>'
+)
+PLANT = (
+    '<model name="Plant"><variables><aux name="load" access="input"/>'
+    '<aux name="out"><eqn>load*2 + .one[a]</eqn></aux></variables></model>'
+)
+
+
+def test_a_file_keeps_its_arrays_macros_and_modules(tmp_path: Path) -> None:
+    model = model_of(tmp_path, KEPT, before=ARRAYS, after=PLANT, stop=3)
+    check_that_it_is_the_same(tmp_path, model)
+    written = model.to_xmile()
+    for part in (
+        '<dim name="N"><elem name="1"/>',
+        '<macro name="HALF">',
+        '<model name="Plant">',
+        "SUM(m[a, *])",
+    ):
+        assert part in written
+    assert "s[a,1]" not in written
+    assert Model.from_xmile(tmp_path / "target.xmile").fingerprint() == model.fingerprint()
+
+
+def test_a_changed_model_is_written_as_it_is_now(tmp_path: Path) -> None:
+    variables = f'<aux name="m">{AXES}<eqn>D*10 + N</eqn></aux>' + aux("total", "SUM(m)")
+    model = model_of(tmp_path, variables, before=ARRAYS).with_constants({"m[a,2]": 7.0})
+    check_that_it_is_the_same(tmp_path, model)
+    assert 'name="m[a,2]"' in model.to_xmile()
+
+
+STRUCTURES = (
+    stock("queue", "6", into="come", out="enter", more="<queue/>")
+    + flow("come", "2")
+    + '<flow name="enter"/>'
+    + stock(
+        "belt",
+        "4",
+        into="enter",
+        out="leave",
+        more='<outflow>lost</outflow><conveyor exponential_leak="true" one_at_a_time="false" '
+        'batch_integrity="true"><len>3</len><capacity>9</capacity><in_limit>3</in_limit><sample>1</sample>'
+        "<arrest>TIME = 3</arrest></conveyor>",
+    )
+    + '<flow name="leave"/>'
+    + '<flow name="lost" leak_start="0.25" leak_end="1"><eqn>0.1</eqn><leak/></flow>'
+    + stock(
+        "oven",
+        "0",
+        into="leave",
+        out="done",
+        more="<oven><len>2</len><capacity>5</capacity><fill_time>1</fill_time><clean_time>1</clean_time></oven>",
+    )
+    + '<flow name="done"><multiplier>3</multiplier></flow>'
+    + stock("shelf", "0", into="done")
+)
+
+
+def test_a_file_keeps_its_conveyors_queues_and_ovens(tmp_path: Path) -> None:
+    model = model_of(tmp_path, STRUCTURES, stop=12)
+    check_that_it_is_the_same(tmp_path, model)
+    assert Model.from_xmile(tmp_path / "target.xmile").fingerprint() == model.fingerprint()

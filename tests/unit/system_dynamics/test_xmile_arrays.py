@@ -138,3 +138,20 @@ def test_what_is_too_large_is_refused_before_it_is_written_out(
             before=before,
         )
     assert counted < 40_000
+
+
+def test_the_equation_of_one_cell_reads_arrays_without_subscripts_at_that_cell(tmp_path: Path) -> None:
+    variables = (
+        f'<stock name="s"><dimensions>{SQUARE}</dimensions>'
+        '<element subscript="a,a"><eqn>10</eqn></element><element subscript="a,b"><eqn>20</eqn></element>'
+        '<element subscript="b,a"><eqn>30</eqn></element><element subscript="b,b"><eqn>40</eqn></element>'
+        "<inflow>x</inflow><outflow>o</outflow></stock>"
+        '<flow name="o"><dimensions><dim name="D"/></dimensions><eqn>D</eqn></flow>'
+        '<aux name="y"><dimensions><dim name="E"/></dimensions><element subscript="p"><eqn>e*100 + E</eqn>'
+        '</element><element subscript="q"><eqn>MAX(e, 0)</eqn></element>'
+        '<element subscript="r"><eqn>SUM(e)</eqn></element></aux>'
+    )
+    model = model_of(tmp_path, X.replace("aux", "flow") + LINE + variables, before=DIMENSIONS)
+    found = columns_of(model, [f"s[{cell}]" for cell in CELLS])
+    assert [column[1] for column in found.values()] == [10 + 1 - 1, 20 + 2 - 1, 30 + 3 - 2, 40 + 4 - 2]
+    assert [column[0] for column in columns_of(model, ["y[p]", "y[q]", "y[r]"]).values()] == [101, 2, 6]

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from perdure.engines.system_dynamics.sources.equations import Functions
+    from perdure.engines.system_dynamics.sources.form import Form
     from perdure.engines.system_dynamics.sources.loading import Reader
     from perdure.engines.system_dynamics.sources.names import NamingStyle
     from perdure.engines.system_dynamics.sources.specs import Times
@@ -113,6 +115,7 @@ class Model(ModelElements):
         self._impure: frozenset[str] = frozenset()
         self._program: tuple[tuple[str, ...], Program] | None = None
         self._attributes: Mapping[str, Any] | None = None
+        self._source: tuple[Form, Functions] | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Wrap a subclass's `instantiate_model`, to note that it was called."""
@@ -250,8 +253,9 @@ class Model(ModelElements):
         from perdure.engines.system_dynamics.sources.loading import load_into
 
         model = cls()
-        form, times = load_into(model, path, read, naming, program=model.program)
+        form, functions, times = load_into(model, path, read, naming, program=model.program)
         model.name = form.name
+        model._source = (form, functions) if naming == "file" else None
         model._take_times(times)
         return model._of_file()
 
@@ -267,7 +271,10 @@ class Model(ModelElements):
         return self
 
     def to_xmile(self) -> str:
-        """Return the model as an XMILE document, in which a cell of an array is a variable of its own.
+        """Return the model as an XMILE document.
+
+        A model of a file keeps its arrays, modules and macros where XMILE has all that they use. Otherwise a
+        cell of an array is a variable of its own.
 
         Raises
         ------
@@ -287,10 +294,31 @@ class Model(ModelElements):
             self.method,
             self.time_units,
         )
+        kept = self._document_of_source(times)
+        if kept is not None:
+            return kept
         problems = Problems()
         document = document_of(self, times, problems)
         problems.check(self.name)
         return document
+
+    def _document_of_source(self, times: "Times") -> str | None:
+        """Return the XMILE document of what the model's file says, if the model still is that."""
+        from perdure.engines.system_dynamics.sources.building import build
+        from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
+        from perdure.engines.system_dynamics.sources.xmile.form_writing import document_of_form
+
+        if self._source is None:
+            return None
+        form, functions = self._source
+        made = Model()
+        build(form, made, functions, Problems())
+        if made.fingerprint() != self.fingerprint():
+            return None
+        try:
+            return document_of_form(form, functions, self.name, times)
+        except Unservable:
+            return None
 
     # Defining -----------------------------------------------------------------------------------------------
 

@@ -60,13 +60,13 @@ def load_into(
     naming: NamingStyle = "file",
     *,
     program: Callable[[], Program],
-) -> tuple[Form, Times]:
+) -> tuple[Form, Functions, Times]:
     """Build the model of a file into an empty model, of which `program` returns the program.
 
     Returns
     -------
     tuple
-        The form and the run specs of the file.
+        The form of the file, the functions of its language, and its run specs.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def load_into(
         problems.check(path.name)
         raise
     problems.check(path.name)
-    return form, times
+    return form, functions, times
 
 
 def json_of(model: ModelElements, path: Path) -> Times:

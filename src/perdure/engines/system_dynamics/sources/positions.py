@@ -177,10 +177,19 @@ class Position:
                 found = self.dimensions.corresponding(name, element, key)
                 if found is not None:
                     return found
+        # An element of the dimension that the equation is written for.
+        for name, element in self.subscripts:
+            if name not in self.dimensions and self.dimensions.place(key, element) is not None:
+                return element
         return None
 
     def _same(self, symbol: Symbol, i: int, occurrence: Occurrence) -> str:
         dimension = symbol.dimensions[i]
+        opened = _index_key(dimension, occurrence) in self.indices
+        if not opened and len(self.subscripts) == len(symbol.dimensions):
+            name, own = self.subscripts[i]
+            if name not in self.dimensions and self.dimensions.place(dimension, own) is not None:
+                return own
         element = self._own(dimension, occurrence)
         if element is None and len(self.subscripts) == len(symbol.dimensions):
             element = self._by_place(self.subscripts[i], dimension)

@@ -30,7 +30,7 @@ from perdure.engines.system_dynamics.sources.problems import Problems, Unservabl
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.xmile.tokens import is_plain
 
-__all__ = ["document_of"]
+__all__ = ["CURVES", "document_of", "frame_of", "number_of", "operation_of", "points_of", "quoted"]
 
 _INFIX = {
     "add": "+",
@@ -94,7 +94,7 @@ _WRITTEN: Mapping[str, Callable[..., str]] = {
     # The standard's initial value is that of the trend, ours that of the average.
     "trend": lambda x, time, initial: f"TREND({x}, {time}, ({x}/{initial} - 1)/{time})",
 }
-_CURVES = {"continuous": "continuous", "extrapolate": "extrapolate", "discrete": "discrete"}
+CURVES = {"continuous": "continuous", "extrapolate": "extrapolate", "discrete": "discrete"}
 
 
 def document_of(model: ModelElements, times: Times, problems: Problems) -> str:
@@ -110,6 +110,41 @@ def document_of(model: ModelElements, times: Times, problems: Problems) -> str:
         Where is added what XMILE can't say; the document lacks it.
     """
     return _Writer(model, problems).document(times)
+
+
+def frame_of(
+    name: str, times: Times, before: str, variables: str, models: Mapping[str, str] | None = None
+) -> str:
+    """Return a document: what stands before its model, the variables of that, and further models by name."""
+    pause = "" if times.pause is None else f' pause="{times.pause!r}"'
+    save = "" if times.save_every is None else f"<save_step>{times.save_every!r}</save_step>"
+    more = "".join(
+        f"<model name={quoteattr(each)}><variables>\n{inner}</variables></model>\n"
+        for each, inner in (models or {}).items()
+    )
+    return f"""<?xml version="1.0" encoding="utf-8"?>
+<xmile version="1.0" xmlns="http://docs.oasis-open.org/xmile/ns/XMILE/v1.0">
+<header><vendor>Perdure</vendor><name>{escape(name)}</name>\
+<product version="1" lang="en">Perdure</product></header>
+<sim_specs method="{times.method}" time_units={quoteattr(times.units)}{pause}>\
+<start>{times.start!r}</start><stop>{times.stop!r}</stop><dt>{times.dt!r}</dt>{save}</sim_specs>
+{before}<model><variables>
+{variables}</variables></model>
+{more}</xmile>
+"""
+
+
+def operation_of(operator: str, operands: Sequence[str]) -> str:
+    """Return the text of an operation; raise `Unservable` if XMILE hasn't it."""
+    if operator in _INFIX:
+        return f"({_INFIX[operator].join(operands)})"
+    if operator in _WRITTEN:
+        return _WRITTEN[operator](*operands)
+    if operator == "round" and operands[1] == "0.0":
+        return f"ROUND({operands[0]})"
+    if operator in _CALLS:
+        return f"{_CALLS[operator]}({', '.join(operands)})" if operands else _CALLS[operator]
+    raise Unservable(f"XMILE has no function for {operator!r}")
 
 
 class _Writer:
@@ -139,22 +174,10 @@ class _Writer:
                     self._hidden(each)
         for (points, kind), name in self.curves.items():
             self.lines.append(
-                f"<gf name={quoteattr(name)} type={quoteattr(kind)}>{_points(self.tables[points])}</gf>"
+                f"<gf name={quoteattr(name)} type={quoteattr(kind)}>{points_of(self.tables[points])}</gf>"
             )
         variables = "\n".join(self.lines)
-        pause = "" if times.pause is None else f' pause="{times.pause!r}"'
-        save = "" if times.save_every is None else f"<save_step>{times.save_every!r}</save_step>"
-        return f"""<?xml version="1.0" encoding="utf-8"?>
-<xmile version="1.0" xmlns="http://docs.oasis-open.org/xmile/ns/XMILE/v1.0">
-<header><vendor>Perdure</vendor><name>{escape(self.model.name)}</name>\
-<product version="1" lang="en">Perdure</product></header>
-<sim_specs method="{times.method}" time_units={quoteattr(times.units)}{pause}>\
-<start>{times.start!r}</start><stop>{times.stop!r}</stop><dt>{times.dt!r}</dt>{save}</sim_specs>
-<model><variables>
-{variables}
-</variables></model>
-</xmile>
-"""
+        return frame_of(self.model.name, times, "", f"{variables}\n")
 
     # Variables ----------------------------------------------------------------------------------------------
 
@@ -176,8 +199,8 @@ class _Writer:
             more += "<non_negative/>"
         tag = "flow" if element.kind in ("flow", "biflow") else "aux"
         equation = as_expression(element.equation)
-        if isinstance(equation, Lookup) and equation.points == element.name and equation.kind in _CURVES:
-            more += f'<gf type="{equation.kind}">{_points(self.tables[element.name])}</gf>'
+        if isinstance(equation, Lookup) and equation.points == element.name and equation.kind in CURVES:
+            more += f'<gf type="{equation.kind}">{points_of(self.tables[element.name])}</gf>'
             equation = equation.operand
         self.lines.append(f"<{tag} name={quoteattr(element.name)}>{self._eqn(equation)}{more}</{tag}>")
 
@@ -196,8 +219,8 @@ class _Writer:
         if into is None:
             into, out = [f"net flow of {name}"], []
             self.lines.append(f"<flow name={quoteattr(into[0])}>{self._eqn(net)}</flow>")
-        flows = "".join(f"<inflow>{escape(_quoted(each))}</inflow>" for each in into)
-        flows += "".join(f"<outflow>{escape(_quoted(each))}</outflow>" for each in out)
+        flows = "".join(f"<inflow>{escape(quoted(each))}</inflow>" for each in into)
+        flows += "".join(f"<outflow>{escape(quoted(each))}</outflow>" for each in out)
         self.lines.append(f"<stock name={quoteattr(name)}>{self._eqn(initial)}{flows}{more}</stock>")
 
     # Equations ----------------------------------------------------------------------------------------------
@@ -231,15 +254,15 @@ class _Writer:
     def _leaf(self, node: Expression) -> str:
         match node:
             case Number(value):
-                return _number(value)
+                return number_of(value)
             case Element():
-                return _quoted(node.name)
+                return quoted(node.name)
             case Hidden():
                 for each in (node, *node.beside):
                     self.hidden[each.name] = each
-                return _quoted(node.name.removeprefix(RESERVED))
+                return quoted(node.name.removeprefix(RESERVED))
             case Reference(name):
-                return _quoted(name.removeprefix(RESERVED))
+                return quoted(name.removeprefix(RESERVED))
             case Recall(memory) if memory.kind == "pipeline":
                 delayed, time, initial = map(self._text, (*memory.inputs, *memory.initials))
                 return f"DELAY({delayed}, MAX({time}, DT), {initial})"
@@ -250,28 +273,18 @@ class _Writer:
     def _call(self, node: Operation | Lookup, operands: Sequence[str]) -> str:
         if isinstance(node, Lookup):
             return self._lookup(node, operands[0])
-        operator = node.operator
-        if node.seed is not None:
-            operands = (*operands, f"{node.seed}")
-        if operator in _INFIX:
-            return f"({_INFIX[operator].join(operands)})"
-        if operator in _WRITTEN:
-            return _WRITTEN[operator](*operands)
-        if operator == "round" and operands[1] == "0.0":
-            return f"ROUND({operands[0]})"
-        if operator in _CALLS:
-            return f"{_CALLS[operator]}({', '.join(operands)})" if operands else _CALLS[operator]
-        raise Unservable(f"XMILE has no function for {operator!r}")
+        seed = () if node.seed is None else (f"{node.seed}",)
+        return operation_of(node.operator, (*operands, *seed))
 
     def _lookup(self, node: Lookup, argument: str) -> str:
         points = node.points if isinstance(node.points, str) else self._named(node.points)
-        kind = node.kind if node.kind in _CURVES else "continuous"
+        kind = node.kind if node.kind in CURVES else "continuous"
         free = kind == "continuous" and points not in self.model.elements
         name = self.curves.setdefault((points, kind), points if free else f"{kind} {points}")
-        if node.kind in _CURVES:
-            return f"LOOKUP({_quoted(name)}, {argument})"
+        if node.kind in CURVES:
+            return f"LOOKUP({quoted(name)}, {argument})"
         if node.kind == "inverse":
-            return f"LOOKUPINV({_quoted(name)}, {argument})"
+            return f"LOOKUPINV({quoted(name)}, {argument})"
         raise Unservable(f"XMILE has nothing that reads a graphical function as {node.kind!r}")
 
     def _named(self, points: Points) -> str:
@@ -314,12 +327,14 @@ def _flows(net: Expression) -> tuple[list[str] | None, list[str]]:
                 return None, []
 
 
-def _points(points: Iterable[tuple[float, float]]) -> str:
+def points_of(points: Iterable[tuple[float, float]]) -> str:
+    """Return the tags of the points of a graphical function."""
     xs, ys = zip(*points, strict=True)
     return f"<xpts>{','.join(map(repr, xs))}</xpts><ypts>{','.join(map(repr, ys))}</ypts>"
 
 
-def _number(value: float) -> str:
+def number_of(value: float) -> str:
+    """Return a number as an equation has it."""
     if value != value:
         return "NAN"
     if value in (float("inf"), float("-inf")):
@@ -327,7 +342,7 @@ def _number(value: float) -> str:
     return repr(value) if str(value)[0] != "-" else f"({value!r})"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name as an equation has it."""
     inner = name.replace("\\", "\\\\").replace('"', '\\"')
     return name if is_plain(name) else f'"{inner}"'
