@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -46,6 +47,8 @@ WINDOW_SECONDS = 0.05  # about how long a window may be computed, so that others
 MAX_OVERTAKEN = 50  # times in a row that other servers may get ahead of a request
 STAGGER_SECONDS = 0.2  # longest pause before the next attempt then
 MAX_CRASHES = 2  # times in a row that an engine may crash in the same step; then the request fails
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -245,7 +248,7 @@ class Stepping:
         # The settings of a request are logged with its first step and stay in force.
         inputs = [] if done else settings_to_inputs(live.spec, request.settings)
         if inputs and not live.quick:
-            await self._threads.compute(partial(live.check, inputs))
+            await self._compute(live)(partial(live.check, inputs))
         else:
             live.check(inputs)
         live.last_keyed = None
@@ -260,7 +263,7 @@ class Stepping:
                 given = [] if done else inputs
                 submit = partial(self._submit, live, given, count, key, len(done), chain, request.touch)
                 inline = count == 1 and live.quick
-                taken, failure = submit() if inline else await self._threads.compute(submit)
+                taken, failure = submit() if inline else await self._compute(live)(submit)
                 commits = [asyncio.wrap_future(future) for _, future in taken]
                 with tracing.span("commit", run=live.run_id, steps=len(commits)):
                     if len(commits) > 1:
@@ -286,6 +289,10 @@ class Stepping:
         if live.finished:
             self._live.drop(live.run_id)
         return Answer(live.run_id, live.spec, done, live.finished)
+
+    def _compute(self, live: LiveSession) -> Callable[[Callable[[], T]], Awaitable[T]]:
+        """Return where a session is stepped: one that hangs in its process must not keep others waiting."""
+        return self._threads.wait if live.processes else self._threads.compute
 
     def _submit(
         self,

@@ -10,16 +10,18 @@ __all__ = ["Threads"]
 
 COMPUTING = 8
 READING = 8
+WAITING = 64
 
 T = TypeVar("T")
 
 
 class Threads:
-    """Two groups of threads: long computations must not keep short reads waiting."""
+    """Groups of threads: neither computations nor other processes must keep short reads waiting."""
 
     def __init__(self) -> None:
         self._computing = anyio.CapacityLimiter(COMPUTING)
         self._reading = anyio.CapacityLimiter(READING)
+        self._waiting = anyio.CapacityLimiter(WAITING)
 
     async def compute(self, work: Callable[[], T]) -> T:
         """Do work that may take long: stepping, restoring, replaying."""
@@ -28,3 +30,7 @@ class Threads:
     async def read(self, work: Callable[[], T]) -> T:
         """Do work that waits for the store."""
         return await anyio.to_thread.run_sync(work, limiter=self._reading)
+
+    async def wait(self, work: Callable[[], T]) -> T:
+        """Do work of another process, which may never end: more of it, as it takes no time of this one."""
+        return await anyio.to_thread.run_sync(work, limiter=self._waiting)
