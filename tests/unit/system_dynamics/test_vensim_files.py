@@ -11,7 +11,7 @@ from tests.support.vensim_features import FEATURES, FILES, OWN, found_wrong, tab
 
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics.sources.form import canonical
-from perdure.engines.system_dynamics.sources.vensim.expressions import CALLS
+from perdure.engines.system_dynamics.sources.vensim.calls import CALLS
 from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS
 
 PAGE = Path(__file__).parents[3] / "docs/vensim.md"

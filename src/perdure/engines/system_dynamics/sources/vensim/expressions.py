@@ -18,11 +18,12 @@ from perdure.engines.system_dynamics.sources.form import (
     canonical,
 )
 from perdure.engines.system_dynamics.sources.problems import Unservable
+from perdure.engines.system_dynamics.sources.vensim.calls import CALLS
 from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS, NA
 from perdure.engines.system_dynamics.sources.vensim.parsing import Literal, plain_name
 from perdure.engines.system_dynamics.sources.vensim.ranges import Ranges
 
-__all__ = ["CALLS", "Translator"]
+__all__ = ["Translator"]
 
 _ARITHMETIC = {"+": "add", "-": "subtract", "*": "multiply", "/": "quotient", "^": "power"}
 _COMPARISONS = {
@@ -33,8 +34,6 @@ _COMPARISONS = {
     ">": "greater",
     ">=": "greater_equal",
 }
-_SLOPES = {0.0: "lookup_slope", 1.0: "lookup_slope_extrapolate", -1.0: "lookup_slope_within"}
-_MODES = {0.0: "lookup", 1.0: "lookup_next", -1.0: "lookup_discrete"}
 _MAX_NESTED = 200
 
 
@@ -154,6 +153,13 @@ class _Equation:
             return Operation("time", ())
         return Name(name, subscripts)
 
+    @property
+    def ranges(self) -> Ranges:
+        return self.translator.ranges
+
+    def axes(self, variable: str) -> tuple[str, ...] | None:
+        return self.translator.variables.get(canonical(variable))
+
     def known(self, name: str) -> bool:
         return canonical(name) in self.translator.variables
 
@@ -234,105 +240,6 @@ class _Equation:
     def called(self, function: str, *arguments: Any, depth: int) -> Call:
         return Call(function, tuple(self.node(each, depth) for each in arguments))
 
-    def element_count(self, arguments: Sequence[Any], depth: int) -> Node:
-        return Number(float(self.translator.ranges.size(plain_name(arguments[0].reference))))
-
-    def sorted(self, operator: str, arguments: Sequence[Any], depth: int) -> Node:
-        vector, direction = arguments
-        return Call(operator, (self.place(), self.node(direction, depth), self.vector(vector, depth)))
-
-    def reordered(self, arguments: Sequence[Any], depth: int) -> Node:
-        vector, order = arguments
-        return Call("element_at", (self.node(order, depth), self.vector(vector, depth)))
-
-    def mapped(self, arguments: Sequence[Any], depth: int) -> Node:
-        """VECTOR ELM MAP: the element at the given offset from another one."""
-        first, offset = self.node(arguments[0], depth), self.node(arguments[1], depth)
-        if (
-            not isinstance(first, Name)
-            or not isinstance(first.subscripts[-1:], tuple)
-            or not first.subscripts
-        ):
-            raise Unservable("VECTOR ELM MAP takes an array by its name and subscripts")
-        last = first.subscripts[-1]
-        ranges, known = self.translator.ranges, self.translator.variables.get(canonical(first.name))
-        if not isinstance(last, Item) or not known:
-            raise Unservable("VECTOR ELM MAP takes an element or a range of a variable of the model")
-        cells = [canonical(each) for each in ranges.elements(known[-1])]
-        starts = [Number(float(cells.index(canonical(each)))) for each in ranges.elements(last.name)]
-        start: Node = starts[0]
-        if len(starts) > 1:
-            place = Operation("subtract", (Name(last.name), Number(1.0)))
-            start = Operation("element_at", (place, *starts))
-        array = Name(first.name, (*first.subscripts[:-1], Whole(known[-1])))
-        return Call("element_at", (Operation("add", (start, offset)), array))
-
-    def selected(self, arguments: Sequence[Any], depth: int) -> Node:
-        selection, values, *how = (self.node(each, depth) for each in arguments)
-        return Call("vector_select", (*how, selection, values))
-
-    def inverted(self, arguments: Sequence[Any], depth: int) -> Node:
-        row, column = self.place(2), self.place()
-        size = Number(float(self.translator.ranges.size(self.subscripts[-1])))
-        place = Operation("add", (Operation("multiply", (row, size)), column))
-        return Call("inverse", (place, self.whole(arguments[0], depth, along=2)))
-
-    def read_as(self, function: str, arguments: Sequence[Any], depth: int) -> Node:
-        """Return a call of a lookup, or of data, that is read otherwise than it is defined."""
-        curve = self.node(arguments[0], depth)
-        if not isinstance(curve, Name):
-            raise Unservable("the function takes a lookup by its name")
-        return Call(function, (curve, self.node(arguments[1], depth)))
-
-    def area(self, arguments: Sequence[Any], depth: int) -> Node:
-        curve, start, end = arguments
-        until, before = (self.read_as("lookup_area", (curve, each), depth) for each in (end, start))
-        return Operation("subtract", (until, before))
-
-    def slope(self, arguments: Sequence[Any], depth: int) -> Node:
-        """LOOKUP SLOPE, whose last argument says what its value is beyond the ends."""
-        return self.read_as(self.mode("LOOKUP SLOPE", arguments[2], _SLOPES, depth), arguments, depth)
-
-    def between(self, arguments: Sequence[Any], depth: int) -> Node:
-        """GET DATA BETWEEN TIMES: data at a time, read as the last argument says; else :NA:."""
-        function = self.mode("GET DATA BETWEEN TIMES", arguments[2], _MODES, depth)
-        within = self.read_as("lookup_within", arguments, depth)
-        known = Operation("not_equal", (within, Number(NA)))
-        return Operation("if", (known, self.read_as(function, arguments, depth), Number(NA)))
-
-    def mode(self, title: str, argument: Any, modes: Mapping[float, str], depth: int) -> str:
-        """Return the function that a mode stands for, which is a number."""
-        node = self.node(argument, depth)
-        if not isinstance(node, Number) or node.value not in modes:
-            raise Unservable(
-                f"the last argument of {title} must be {', '.join(f'{each:g}' for each in modes)}"
-            )
-        return modes[node.value]
-
-    def shifted(self, arguments: Sequence[Any], depth: int) -> Node:
-        """TIME SHIFT: data at another time, read as they are defined."""
-        data, shift = self.node(arguments[0], depth), self.node(arguments[1], depth)
-        if not isinstance(data, Name):
-            raise Unservable("TIME SHIFT takes data by their name")
-        return Call("lookup", (data, Operation("add", (Operation("time", ()), shift))))
-
-    def market_price(self, arguments: Sequence[Any], depth: int) -> Node:
-        return Call(
-            "find_market_price", tuple(self.whole(each, depth, 1 + i % 2) for i, each in enumerate(arguments))
-        )
-
-    def at_price(self, arguments: Sequence[Any], depth: int, supplied: bool) -> Node:
-        """DEMAND AT PRICE and SUPPLY AT PRICE, whose shares are those of the same profile."""
-        quantity, price = self.node(arguments[0], depth), self.node(arguments[2], depth)
-        profile = self.whole(arguments[1], depth)
-        share: Node = Call("share_at_price", (price, profile))
-        if supplied:
-            rest = Operation("subtract", (Number(1.0), share))
-            # A fixed quantity, of kind 0, is the same at all prices.
-            kind = Call("element_at", (Number(0.0), profile))
-            share = Operation("if", (Operation("equal", (kind, Number(0.0))), share, rest))
-        return Operation("multiply", (quantity, share))
-
     # Structures ---------------------------------------------------------------------------------------------
 
     def lookup(self, syntax: Any, depth: int) -> Node:
@@ -355,34 +262,6 @@ class _Equation:
         requests, priorities = self.vector(syntax.request, depth), self.vector(syntax.priority, depth)
         return Call("allocate_by_priority", (self.place(), width, supply, requests, priorities))
 
-
-CALLS: dict[str, tuple[int, Callable[[_Equation, Sequence[Any], int], Node]]] = {
-    "demand_at_price": (3, lambda e, a, d: e.at_price(a, d, supplied=False)),
-    "elmcount": (1, _Equation.element_count),
-    "find_market_price": (4, _Equation.market_price),
-    "get_data_at_time": (2, lambda e, a, d: e.read_as("lookup", a, d)),
-    "get_data_between_times": (3, _Equation.between),
-    "invert_matrix": (2, _Equation.inverted),
-    "lookup_backward": (2, lambda e, a, d: e.read_as("lookup_discrete", a, d)),
-    "lookup_extrapolate": (2, lambda e, a, d: e.read_as("lookup_extrapolate", a, d)),
-    "lookup_forward": (2, lambda e, a, d: e.read_as("lookup_next", a, d)),
-    "lookup_area": (3, _Equation.area),
-    "lookup_invert": (2, lambda e, a, d: e.read_as("lookup_inverse", a, d)),
-    "lookup_slope": (3, _Equation.slope),
-    "prod": (1, lambda e, a, d: e.called("prod", *a, depth=d)),
-    "reinitial": (1, lambda e, a, d: e.called("init", *a, depth=d)),
-    "sum": (1, lambda e, a, d: e.called("sum", *a, depth=d)),
-    "supply_at_price": (3, lambda e, a, d: e.at_price(a, d, supplied=True)),
-    "time_shift": (2, _Equation.shifted),
-    "vector_elm_map": (2, _Equation.mapped),
-    "vector_rank": (2, lambda e, a, d: e.sorted("sort_rank", a, d)),
-    "vector_reorder": (2, _Equation.reordered),
-    "vector_select": (5, _Equation.selected),
-    "vector_sort_order": (2, lambda e, a, d: e.sorted("sort_order", a, d)),
-    "vmax": (1, lambda e, a, d: e.called("max", *a, depth=d)),
-    "vmin": (1, lambda e, a, d: e.called("min", *a, depth=d)),
-}
-"""Functions whose arguments aren't simply values, each with their number."""
 
 _STRUCTURES: dict[str, Callable[[_Equation, Any, int], Node]] = {
     "AllocateAvailable": _Equation.allocate_available,
