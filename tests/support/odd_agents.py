@@ -1,4 +1,4 @@
-"""Models of agents that misbehave: one waits for ever, one kills its process, one leaves threads."""
+"""Models of agents that misbehave: they wait for ever, kill their process, leave threads, give turns away."""
 
 import os
 import signal
@@ -42,6 +42,20 @@ class ThreadedTown(Town):
     def instantiate_model(self) -> None:
         super().instantiate_model()
         self.register_agent_factory("person", lambda i, model, p: Threaded(i, model, p, "person"))
+
+
+class Yielding(Person):
+    """A person who lets the other threads of the process have a turn before each act."""
+
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        os.sched_yield()  # another thread gets Python's lock meanwhile
+        super().act(time, round_no, step_no)
+
+
+class YieldingTown(Town):
+    def instantiate_model(self) -> None:
+        super().instantiate_model()
+        self.register_agent_factory("person", lambda i, model, p: Yielding(i, model, p, "person"))
 
 
 class WaitingTown(Town):

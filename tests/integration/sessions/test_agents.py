@@ -16,7 +16,14 @@ import pytest
 from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import DEFINITION, Person, Town, town_catalogue
 from tests.support.counting_agents import CountingTown
-from tests.support.odd_agents import STUCK_AT, KillingTown, ThreadedTown, WaitingTown, definition
+from tests.support.odd_agents import (
+    STUCK_AT,
+    KillingTown,
+    ThreadedTown,
+    WaitingTown,
+    YieldingTown,
+    definition,
+)
 from tests.support.small import sessions_on
 
 from perdure.drivers.session_requests import NewSession, StepRequest
@@ -127,7 +134,7 @@ def others_draw() -> Iterator[None]:
 
 
 def test_a_thread_that_draws_all_the_time_disturbs_no_draw_of_agents_also_in_a_restore(store: Store) -> None:
-    catalogue = town_catalogue()
+    catalogue = catalogue_of(YieldingTown)
 
     async def work() -> None:
         async with aclosing(sessions_on(store, catalogue)) as sessions:
