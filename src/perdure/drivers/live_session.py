@@ -283,6 +283,12 @@ class LiveSession:
                 place = f"scenario {scenario.scenario!r}: another state than its savepoint holds"
                 raise ReplayMismatch(run=self.run_id, step=self.position, place=place)
 
+    def interrupt(self) -> None:
+        """Kill the processes of engines, from any thread; a step that needs them raises `EngineCrashed`."""
+        for engine in self._engines:
+            if isinstance(engine, IsolatedEngine):
+                engine.interrupt()
+
     def close(self) -> None:
         """Free the engines, and end their processes; harmless when done twice."""
         _close(self.run_id, self._engines)

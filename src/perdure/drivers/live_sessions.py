@@ -106,6 +106,13 @@ class LiveSessions:
             self.discard(live)
         self._metrics.live_sessions.set(len(self._sessions))
 
+    def give_up(self, run_id: str) -> None:
+        """Let go of a session that takes no more steps; if it is in a step at the moment, interrupt that."""
+        if run_id not in self._locks:
+            self.drop(run_id)
+        elif (live := self._sessions.get(run_id)) is not None:
+            live.interrupt()  # who holds the lock drops it
+
     def discard(self, live: LiveSession) -> None:
         """Close a session that isn't held; nothing waits for the end of its processes."""
         if live.processes:

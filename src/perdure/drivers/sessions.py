@@ -70,6 +70,8 @@ __all__ = ["KIND", "Sessions"]
 
 KIND = "session"
 
+LEAVING = 3.0  # seconds that steps have when the server closes, before processes they wait for are killed
+
 log = structlog.get_logger(__name__)
 
 
@@ -267,8 +269,17 @@ class Sessions:
         return positions_of(self._feed, run_id, lambda: self.run(owner, run_id))
 
     async def aclose(self) -> None:
-        """Wait for pending requests, then save every live session at its current step."""
+        """Wait for pending requests, then save every live session at its current step.
+
+        Steps that still wait for the processes of engines after a while are interrupted.
+        """
         self.closing.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING):
+                await self._uninterrupted.wait()
+        for live in self._live:
+            if live.run_id in self._locks:
+                live.interrupt()
         await self._uninterrupted.wait()
         for live in self._live:
             with suppress(PerdureError):
@@ -277,7 +288,7 @@ class Sessions:
             self._live.drop(live.run_id)
         await self._live.aclose()
 
-    # The work, under the run's lock -------------------------------------------------------------------------
+    # The work -----------------------------------------------------------------------------------------------
 
     async def _create(self, owner: str, request: NewSession, key: Key | None, label: Label) -> Created:
         if (made := await self.made(owner, key)) is not None:
@@ -355,21 +366,23 @@ class Sessions:
         return found
 
     async def _stop(self, owner: Owner, run_id: str, change: Change) -> Run:
-        async with self._locks.hold(run_id):
+        # Without the lock: a step may take long, and is fenced by the change.
+        run = await self.run(owner, run_id)
+        try:
             while True:
-                run = await self.run(owner, run_id)
-                self._live.drop(run_id)  # even if another server has ended the run
                 check(KIND, run.state, RunStatus.STOPPED)
                 with suppress(VersionConflict):  # its name or tags have changed meanwhile
                     return await asyncio.wrap_future(
                         self.store.submit(ChangeRun(run_id, run.version, change))
                     )
+                run = await self.run(owner, run_id)
+        finally:
+            self._live.give_up(run_id)  # even if another server has ended the run
 
     async def _delete(self, owner: Owner, run_id: str) -> None:
-        async with self._locks.hold(run_id):
-            await self.run(owner, run_id)
-            await asyncio.wrap_future(self.store.submit(DeleteRun(run_id)))
-            self._live.drop(run_id)
+        await self.run(owner, run_id)
+        await asyncio.wrap_future(self.store.submit(DeleteRun(run_id)))
+        self._live.give_up(run_id)
 
     async def _upgrade(self, owner: Owner, run_id: str) -> Upgraded:
         async with self._locks.hold(run_id):

@@ -113,8 +113,11 @@ class Stepping:
                 return live
 
     async def _caught_up(self, live: LiveSession, run: Run) -> bool:
-        """Take in a live session the steps that other servers took; return whether it stands with its run."""
-        if live.guard != Unleased.of(run) or live.position > run.position:
+        """Take in a live session the steps that other servers took; return whether it stands with its run.
+
+        One that is further behind than the distance between two savepoints is rather restored.
+        """
+        if live.guard != Unleased.of(run) or not 0 <= run.position - live.position <= live.spec.every:
             return False
         live.overtaken = live.position < run.position
         if live.overtaken:
@@ -202,6 +205,10 @@ class Stepping:
                 return await self._advance_from(live, request, key, done)
             except EngineCrashed as error:
                 self._live.drop(live.run_id)
+                if self._closing.is_set():
+                    closed = ServerClosing()
+                    _note_taken(closed, done)
+                    raise closed from error
                 crashes = 1 if len(done) > before else crashes + 1
                 log.warning("engine_crashed", run=live.run_id, crashes=crashes, reason=str(error))
                 if crashes > MAX_CRASHES:

@@ -58,6 +58,11 @@ class EngineHandle:
             return False
         return False
 
+    def kill(self) -> None:
+        """Have the process killed, from any thread; `end` must still be called. Harmless after that."""
+        with suppress(OSError):  # it is ended at this moment, or its guard has ended
+            self._control.sendall(b"k")
+
     def end(self, *, kill: bool) -> End:
         """Wait until nothing is left of the process, or see to it; return how it ended."""
         self.connection.close()

@@ -63,7 +63,7 @@ class IsolatedEngine:
     environment
         All variables of the process's environment.
     patience
-        Seconds that its start, or a snapshot of it, may take; None for any.
+        Seconds that its start, a snapshot of it, or a return to one may take; None for any.
     reusable
         Whether its process may be that of an engine with the same arguments, which was closed, and be kept
         for another one: an engine that leaves nothing behind in its process.
@@ -162,7 +162,7 @@ class IsolatedEngine:
 
     def restore(self, state: State) -> None:
         """Go to what `snapshot` returned."""
-        self._call("restore", state)
+        self._call("restore", state, self._patience)
 
     def scene(self) -> State:
         """Return a copy of what a picture of the engine shows; see `perdure.engines.base.Visible`."""
@@ -186,6 +186,11 @@ class IsolatedEngine:
     def restore_warned(self, state: State) -> None:
         """Have its process warn of that no more."""
         self._call("restore_warned", state)
+
+    def interrupt(self) -> None:
+        """Kill the engine's process, from any thread: a call that waits for it raises `EngineCrashed`."""
+        if (handle := self._handle) is not None:
+            handle.kill()
 
     def close(self) -> None:
         """Close the engine, and end its process or keep it as a spare one; then raise what `close` raised."""

@@ -30,7 +30,15 @@ from perdure.drivers.session_requests import NewSession, StepRequest
 from perdure.drivers.stepping import MAX_CRASHES
 from perdure.engines.agents.engine import drawing
 from perdure.engines.generators import Generators
-from perdure.errors import EngineCrashed, ModelChanged, NotSnapshotable
+from perdure.errors import (
+    EngineCrashed,
+    ModelChanged,
+    NotSnapshotable,
+    PerdureError,
+    RunFinished,
+    RunNotFound,
+    ServerClosing,
+)
 from perdure.execution.spare_processes import spares
 from perdure.lifecycle import RunStatus
 from perdure.scenarios import Catalogue
@@ -163,9 +171,43 @@ def new(scenario: str) -> NewSession:
     return NewSession(scenarios={"town": [scenario]}, outputs=["burden", "agents/person"], seed=5)
 
 
-def test_an_agent_that_never_ends_its_act_blocks_no_other_session_and_can_be_stopped(
-    store: Store, tmp_path: Path
+@pytest.mark.parametrize("end", ["stop", "delete", "close"])
+def test_a_session_whose_act_never_ends_is_stopped_or_closed_all_the_same(
+    store: Store, tmp_path: Path, end: str
 ) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that neither end waits for the other to be opened
+    catalogue = odd_catalogue(WaitingTown, stuck=str(tmp_path / "pipe"))
+
+    async def work() -> None:
+        async with aclosing(sessions_on(store, catalogue)) as sessions:
+            stuck = (await sessions.create("me", new("stuck"))).run.id
+            endless = asyncio.create_task(sessions.step("me", stuck, StepRequest(steps=9)))
+            assert await asyncio.to_thread(os.read, pipe, 7) == b"waiting"
+            error: type[PerdureError]
+            if end == "stop":
+                error = RunFinished
+                assert (await sessions.stop("me", stuck)).state is RunStatus.STOPPED
+            elif end == "delete":
+                error = RunNotFound
+                await sessions.delete("me", stuck)
+            else:
+                error = ServerClosing
+                await sessions.aclose()
+            with pytest.raises(error) as raised:
+                await endless
+            assert raised.value.values["steps_taken"] == 4
+            if end != "delete":
+                assert len((await sessions.log("me", stuck, 0, 10)).steps) == 4
+        assert engine_processes() == []
+
+    try:
+        asyncio.run(work())
+    finally:
+        os.close(pipe)
+
+
+def test_an_agent_that_never_ends_its_act_blocks_no_other_session(store: Store, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     pipe = os.open(tmp_path / "pipe", os.O_RDWR)  # so that neither end waits for the other to be opened
     catalogue = odd_catalogue(WaitingTown, stuck=str(tmp_path / "pipe"), well="")
@@ -187,7 +229,6 @@ def test_an_agent_that_never_ends_its_act_blocks_no_other_session_and_can_be_sto
             with pytest.raises(EngineCrashed, match=r"3 times in a row in step 5 .* by SIGKILL"):
                 await endless
             assert len((await sessions.log("me", stuck, 0, 10)).steps) == 4
-            assert (await sessions.stop("me", stuck)).state is RunStatus.STOPPED
 
     try:
         asyncio.run(work())
