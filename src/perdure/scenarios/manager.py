@@ -152,12 +152,10 @@ class Manager:
         model = model or self.model
         others = _other_keys(place, definition, (*model.settable, _RUN_SPECS))
         base: Mapping[str, Mapping[str, Any]] = {"constants": self.base_constants, "points": self.base_points}
-        settings = {
-            kind: {**base.get(kind, {}), **_mapping(place, definition, kind)} for kind in model.settable
-        }
-        model, settings = adapted_to(model, settings)
-        fingerprint = self.fingerprint if model is self.model else model.fingerprint()
+        own = {kind: _mapping(place, definition, kind) for kind in model.settable}
         try:
+            model, settings = adapted_to(model, base, own)
+            fingerprint = self.fingerprint if model is self.model else model.fingerprint()
             known, problems = model.known(place, settings)
             scenario = Scenario(
                 self.name,

@@ -1,9 +1,11 @@
 """Model files: models of XMILE, Vensim and JSON files by their path, and what scenarios may set in them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
+from perdure.engines.system_dynamics.spellings import by_own_names
 from perdure.scenarios.model import ServedModel, Settings
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
@@ -43,15 +45,28 @@ def load_model_file(path: Path, *, naming: Any = None) -> Model:
     return Model.from_file(path, naming=naming)
 
 
-def adapted_to(model: ServedModel, settings: Settings) -> tuple[ServedModel, Settings]:
-    """Return the model that a scenario runs, and its settings.
+def adapted_to(
+    model: ServedModel, base: Mapping[str, Mapping[str, Any]], own: Mapping[str, Mapping[str, Any]]
+) -> tuple[ServedModel, Settings]:
+    """Return the model that a scenario runs, and its settings: its own ones, and else those of its manager.
 
     In a model from a file a scenario may make a constant of any element, as in BPTK-Py, and write a constant
     as an equation of numbers. A fork of the model then has these constants.
+
+    Raises
+    ------
+    InvalidOverride
+        If the manager or the scenario sets a name twice, in two spellings.
     """
     if not isinstance(model, SystemDynamicsModel) or not model.model.all_overridable:
-        return model, settings
-    constants = {model.model.spelled(name): _number(value) for name, value in settings["constants"].items()}
+        return model, {kind: {**base.get(kind, {}), **given} for kind, given in own.items()}
+    settings: Settings = {}
+    for kind, given in own.items():
+        inherited, named = (
+            by_own_names(each, kind, model.model.spelled) for each in (base.get(kind, {}), given)
+        )
+        settings[kind] = inherited | named
+    constants = {name: _number(value) for name, value in settings["constants"].items()}
     elements = model.model.elements
     replaced = {
         name: value

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from perdure.engines.numbers import finite
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
 from perdure.engines.system_dynamics.points import filled
-from perdure.engines.system_dynamics.spellings import AnySpelling
+from perdure.engines.system_dynamics.spellings import AnySpelling, by_own_names
 from perdure.scenarios.model import Settings, unknown_names
 
 __all__ = ["SystemDynamicsModel"]
@@ -108,8 +108,7 @@ class SystemDynamicsModel:
         """Return what it has of a scenario's settings, and in words what is wrong but may be lived with."""
         model = self.model
         constants, points = (
-            {model.spelled(name): value for name, value in settings[kind].items()}
-            for kind in ("constants", "points")
+            by_own_names(settings[kind], kind, model.spelled) for kind in ("constants", "points")
         )
         problems = [
             *unknown_names(place, "constant", constants, model.elements, model.overridable),

@@ -7,7 +7,7 @@ from tests.support.sd_models import ROOT
 
 from perdure.engines.system_dynamics import Model, SystemDynamicsEngine, simulate
 from perdure.engines.system_dynamics.spellings import AnySpelling, canonical, spelling_of
-from perdure.errors import UnknownElement
+from perdure.errors import InvalidOverride, UnknownElement
 from perdure.scenarios.catalogue import Catalogue
 
 TEACUP = ROOT / "samples/teacup/teacup.mdl"
@@ -78,3 +78,47 @@ def test_scenarios_set_and_ask_by_any_spelling(teacup):
     config = scenario.config(["teacup_temperature", "room temperature"], seed=0)
     answer = scenario.start(config).step({})
     assert answer == {"teacup_temperature": 180.0, "room temperature": 1.5}
+
+
+def test_an_element_that_is_added_has_its_own_value_though_it_is_a_spelling_of_another(teacup):
+    model = Model.from_vensim(TEACUP)
+    model.converter("room_temperature").equation = 99.0
+    assert model.evaluate_equation("room_temperature", 0.0) == 99.0
+    assert model.evaluate_equation("Room Temperature", 0.0) == 70.0
+    model.converter("Warm Hands").equation = 1.0
+    assert model.evaluate_equation("WARM_hands", 0.0) == 1.0
+    with pytest.raises(UnknownElement):
+        model.evaluate_equation("ROOM_TEMPERATURE", 0.0)
+    assert teacup.evaluate_equation("room_temperature", 0.0) == 70.0
+
+
+TWICE = {"room_temperature": 10, "Room Temperature": 20}
+
+
+def test_one_constant_by_two_spellings_is_refused(teacup):
+    refused = "'Room Temperature' can't be set to 20: 'room_temperature' is the same name"
+    with pytest.raises(InvalidOverride, match=refused):
+        simulate(teacup, {"outputs": ["teacup temperature"], "constants": TWICE})
+    engine = SystemDynamicsEngine(teacup)
+    engine.initialize({"outputs": ["teacup temperature"]})
+    with pytest.raises(InvalidOverride, match=refused):
+        engine.step({"constants": TWICE})
+    catalogue = Catalogue()
+    catalogue.register_model(teacup, "tea")
+    with pytest.raises(InvalidOverride, match=refused):
+        catalogue.register_scenarios({"cold": {"constants": TWICE}}, "tea")
+
+
+def test_a_scenario_replaces_a_constant_of_its_manager_by_any_spelling(tmp_path):
+    managers = {
+        "tea": {
+            "source": str(TEACUP),
+            "base_constants": {"Room Temperature": 20},
+            "scenarios": {"cold": {"constants": {"room_temperature": 10}}, "warm": {}},
+        }
+    }
+    catalogue = Catalogue()
+    catalogue.register_scenario_manager(managers, folder=tmp_path)
+    for name, value in (("cold", 10), ("warm", 20)):
+        config = catalogue.scenario("tea", name).config(["Room Temperature"], seed=0)
+        assert config["constants"] == {"Room Temperature": value}

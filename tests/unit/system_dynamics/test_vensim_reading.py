@@ -350,7 +350,7 @@ def number(value: float) -> Number:
         ("GAME(5)", number(5)),
         ("LOG(8, 2)", Operation("divide", (Operation("ln", (number(8),)), Operation("ln", (number(2),))))),
         ("SMOOTH3I(1, 2, 3)", Call("smth3", (number(1), number(2), number(3)))),
-        ("DELAY1(1, 2)", Call("delay1", (number(1), number(2), number(1)))),
+        ("DELAY1(1, 2)", Call("delay1", (number(1), number(2)))),
         ("DELAY N(1, 2, 3, 4)", Call("delay_n", (number(1), number(2), number(4), number(3)))),
         ("PULSE TRAIN(1, 2, 3, 4)", Operation("intervals", (number(1), number(3), number(2), number(4)))),
         ("GET TIME VALUE(0, 2, 0)", Operation("add", (TIME, number(2)))),
@@ -528,3 +528,50 @@ def test_a_variable_that_is_defined_twice_and_all_unknown_names_are_problems(tmp
     path.write_text(f"{{UTF-8}}\n{text}\n{CONTROL}")
     with pytest.raises(UnservableModel, match=reason):
         Model.from_vensim(path)
+
+
+@pytest.mark.parametrize("run", ["../old.vdf", "..\\old.vdf", "{folder}/old.vdfx"])
+def test_runs_that_were_loaded_are_read_beside_the_model_only(tmp_path, run):
+    (tmp_path / "old.tab").write_text(COLUMNS)
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    settings = f"\\\\\\---/// Sketch\n///---\\\\\\\n:L<%^E!@\n1:{run.format(folder=tmp_path)}\n"
+    with pytest.raises(UnservableModel, match="out: it is a data variable without an equation, and no file"):
+        of_data(inner, settings)
+    assert of_data(inner, data=[tmp_path / "old.tab"]).evaluate_equation("out", 1.0) == 2.0
+
+
+@pytest.mark.parametrize("function", ["DELAY1", "DELAY3", "SMOOTH", "SMOOTH3"])
+def test_delays_within_each_other_grow_with_their_number(tmp_path, function):
+    def definitions(depth: int) -> int:
+        path = tmp_path / "m.mdl"
+        path.write_text(f"{{UTF-8}}\ny = {f'{function}(' * depth}Time{', 3)' * depth} ~~|\n{CONTROL}")
+        program = Model.from_vensim(path).program()
+        return sum(len(each.code) for each in (*program.definitions.values(), *program.initials.values()))
+
+    assert definitions(12) < 2.5 * definitions(6)
+
+
+def test_calls_of_delayp_within_each_other_are_limited(tmp_path):
+    def equation(depth: int) -> str:
+        return f"y = {'DELAYP(' * depth}Time{''.join(f', 3 : p{i})' for i in range(depth))} ~~|\n"
+
+    form, problems = read(tmp_path, equation(4))
+    assert problems == []
+    assert canonical(variable(form, "p3").name) == "p3"
+    _, problems = read(tmp_path, equation(200))
+    assert "y: with its macros written out it has more than 65536 characters" in problems[0]
+
+
+def test_an_equation_that_is_nested_too_deeply_is_named(tmp_path):
+    _, problems = read(tmp_path, f"y = {'DELAY3(' * 200}Time{', 3)' * 200} ~~|\n")
+    assert problems == ["line 2: y: the equation is nested too deeply"]
+
+
+def test_a_colon_in_a_text_is_no_result_of_a_macro(tmp_path):
+    (tmp_path / "t.csv").write_text("1:2\n")
+    form, problems = read(tmp_path, "x = GET DIRECT CONSTANTS('t.csv', ':', 'B1') ~~|\n")
+    assert problems == []
+    assert variable(form, "x").equations[0].expression == number(2)
+    _, problems = read(tmp_path, "x = GET XLS CONSTANTS('C:\\data.xls', 'S', 'A1') ~~|\n")
+    assert problems == ["line 2: x: there is no file 'C:\\\\data.xls' beside the model"]

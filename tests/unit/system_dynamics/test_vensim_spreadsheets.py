@@ -118,3 +118,16 @@ def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "input.xlsx").write_bytes(b"no spreadsheet")
     with pytest.raises(Unservable, match="can't be read"):
         Spreadsheets(tmp_path).constants("input.xlsx", "Data", "A1", ())
+
+
+@pytest.mark.parametrize("name", ["../table.csv", "{outside}", "link.csv", "x" * 300 + ".csv", "a\0b.csv"])
+def test_only_files_beside_the_model_are_read(tmp_path, folder, name):
+    (tmp_path / "table.csv").write_text("1,2\n")
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "link.csv").symlink_to(tmp_path / "table.csv")
+    with pytest.raises(Unservable, match=r"there is no file .* beside the model"):
+        Spreadsheets(inner).constants(name.format(outside=folder / "table.csv"), ",", "A1", ())
+    (inner / "below").mkdir()
+    (inner / "below" / "table.csv").write_text("5,6\n")
+    assert Spreadsheets(inner).constants("below\\table.csv", ",", "B1", ()) == [6]

@@ -459,3 +459,22 @@ def test_a_dimension_has_the_same_elements_in_all_files(tmp_path: Path) -> None:
     before = '<dimensions><dim name="d"><elem name="p"/></dim></dimensions>'
     with pytest.raises(UnservableModel, match="line 9: D: another file has other elements of it"):
         model_of(tmp_path, linking("one.xmile"), before=before)
+
+
+TWICE = """<macro name="TWICE"><parm>x</parm><eqn>{}</eqn></macro>"""
+
+
+def test_two_files_have_the_same_macro_of_a_name_or_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.xmile").write_text(LINKED.format(more=""))
+    variables = linking("one.xmile")
+    model = model_of(tmp_path, variables, before=TWICE.format("x*2"), stop=3)
+    assert columns_of(model, ["Plant.out"]) == {"Plant.out": [3.0, 6.0, 9.0]}
+    with pytest.raises(UnservableModel, match=r"line \d+: TWICE: there is already another macro"):
+        model_of(tmp_path, variables, before=TWICE.format("x+1"))
+
+
+def test_elements_of_a_dimension_may_differ_in_case_between_files(tmp_path: Path) -> None:
+    (tmp_path / "one.xmile").write_text(LINKED.format(more=""))
+    before = '<dimensions><dim name="d"><elem name="P"/><elem name="Q"/></dim></dimensions>'
+    model = model_of(tmp_path, linking("one.xmile"), before=before)
+    assert "Plant.out" in model.elements

@@ -17,6 +17,7 @@ from perdure.engines.system_dynamics.points import Points, overriding_points
 from perdure.engines.system_dynamics.running.answers import Answers
 from perdure.engines.system_dynamics.running.simulation import ModelSimulation
 from perdure.engines.system_dynamics.running.state import restored
+from perdure.engines.system_dynamics.spellings import by_own_names
 from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, nearest, suggest
 from perdure.state.codec import State
 
@@ -239,7 +240,7 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
 def _spelled(model: Model, inputs: Mapping[str, Any], key: str) -> Mapping[Any, Any]:
     """Return a part of the inputs by the names that the model has."""
     given = _mapping(inputs, key)
-    return {model.spelled(name) if isinstance(name, str) else name: value for name, value in given.items()}
+    return by_own_names(given, key, model.spelled)
 
 
 def _mapping(inputs: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -25,7 +25,6 @@ from perdure.engines.system_dynamics.model_elements import ModelElements
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.engines.system_dynamics.points import filled
 from perdure.engines.system_dynamics.running.evaluation import table_of, value_at, windows_of
-from perdure.engines.system_dynamics.spellings import spelling_of
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, Invalid, ModelError
 
@@ -266,8 +265,7 @@ class Model(ModelElements):
 
     def _of_file(self) -> "Self":
         """Return this model, which a file holds: scenarios may set all of it, by any spelling."""
-        self.all_overridable = True
-        self.spelled = spelling_of((*self.elements, *self.points))
+        self.all_overridable = self.any_spelling = True
         return self
 
     def to_xmile(self) -> str:

@@ -16,6 +16,7 @@ from perdure.engines.system_dynamics.elements import (
 )
 from perdure.engines.system_dynamics.expression import AnyModel, EquationTexts
 from perdure.engines.system_dynamics.points import Points, checked_points, filled
+from perdure.engines.system_dynamics.spellings import spelling_of
 from perdure.engines.system_dynamics.user_functions import refuse_past_read
 from perdure.errors import DuplicateElement, ModelError, UnknownElement, nearest
 
@@ -27,7 +28,7 @@ AnyElement = TypeVar("AnyElement", bound=Element)
 class ModelElements:
     """The elements of a model by name, and its points.
 
-    `spelled` gives the model's own name for another spelling of it; only models from files have several.
+    With `any_spelling`, as models from files have it, a name may be written in any of its spellings.
 
     Its methods without a body are those of `AnyModel` that need a run; `Model` has them. It is no ABC, so
     that a subclass of `Model` can have a metaclass of its own.
@@ -36,7 +37,8 @@ class ModelElements:
     def __init__(self, name: str) -> None:
         self.name = name
         self.points: dict[str, Sequence[Sequence[float]]] = {}
-        self.spelled: Callable[[str], str] = str
+        self.any_spelling = False
+        self._spelling: Callable[[str], str] | None = None
         self._origin = object()  # shared with copies, whose equations are those of the first model
         self._elements: dict[str, Element] = {}
 
@@ -73,6 +75,7 @@ class ModelElements:
         if element is None:
             model: AnyModel = self
             element = self._elements[name] = kind(model, name)
+            self._spelling = None
             self.changed()
         if not isinstance(element, kind):
             raise DuplicateElement(name=name, kind=element.kind, other=kind.kind)
@@ -119,6 +122,17 @@ class ModelElements:
     def overridable(self) -> list[str]:
         """The names of the elements that a scenario or a client may set."""
         return [name for name, element in self._elements.items() if element.overridable]
+
+    def spelled(self, name: str) -> str:
+        """Return the model's own name for a spelling of it, and other names as they are.
+
+        A name that the model has as it is comes before one that it only spells otherwise.
+        """
+        if not self.any_spelling or name in self._elements or name in self.points:
+            return name
+        if self._spelling is None:
+            self._spelling = spelling_of((*self._elements, *self.points))
+        return self._spelling(name)
 
     def known(self, name: object, user: str) -> str:
         """Return the name of an element with a value, as the model has it; otherwise raise an error on behalf

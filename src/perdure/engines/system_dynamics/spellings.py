@@ -1,9 +1,12 @@
 """Spellings: names of a model from a file, which mean the same whatever their letter case and blanks."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
 
-__all__ = ["AnySpelling", "canonical", "spelling_of"]
+from perdure.errors import InvalidOverride
+
+__all__ = ["AnySpelling", "by_own_names", "canonical", "spelling_of"]
 
 _BLANKS = re.compile(r"[\s_\u00a0]+|\\n")
 _MARKS = re.compile(r"_?([\[\],])_?")
@@ -36,6 +39,37 @@ def spelling_of(names: Iterable[str]) -> Callable[[str], str]:
         return found.get(_MARKS.sub(r"\1", canonical(name))) or name
 
     return spelled
+
+
+def by_own_names(given: Mapping[Any, Any], part: str, spelled: Callable[[str], str]) -> dict[Any, Any]:
+    """Return values by the names that the model has.
+
+    Parameters
+    ----------
+    given
+        The values, by any spellings.
+    part
+        ``"constants"`` or ``"points"``, for messages.
+    spelled
+        Gives the model's name for a spelling.
+
+    Raises
+    ------
+    InvalidOverride
+        If two spellings of one name have a value each.
+    """
+    found: dict[Any, tuple[Any, Any]] = {}
+    for name, value in given.items():
+        own = spelled(name) if isinstance(name, str) else name
+        former, _ = found.setdefault(own, (name, value))
+        if former is not name:
+            raise InvalidOverride(
+                name=name,
+                part=part,
+                value=f"{value!r:.80}",
+                reason=f"{former!r} is the same name in another spelling, and has a value already",
+            )
+    return {own: value for own, (_, value) in found.items()}
 
 
 class AnySpelling(Collection[str]):

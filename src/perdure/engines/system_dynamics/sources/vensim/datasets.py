@@ -5,16 +5,19 @@ A file has tabs or commas. Its first line has ``Time`` and the names of variable
 """
 
 import csv
+import re
 from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 
+from perdure.engines.system_dynamics.sources.beside import file_beside
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Datasets"]
 
 _TEXTS = (".tab", ".csv", ".txt")
+_ENDING = re.compile(r"\.[^./\\]*$")
 
 
 class Datasets:
@@ -32,9 +35,9 @@ class Datasets:
     """
 
     def __init__(self, given: Iterable[Path], loaded: Iterable[str], folder: Path) -> None:
-        stems = [folder / name.replace("\\", "/") for name in loaded]
-        beside = [stem.with_suffix(ending) for stem in stems for ending in _TEXTS]
-        self._paths = [*given, *(path for path in beside if path.is_file())]
+        names = [_ENDING.sub("", name) + ending for name in loaded for ending in _TEXTS]
+        beside = (file_beside(folder, name) for name in names)
+        self._paths = [*given, *(path for path in beside if path is not None)]
         self._columns: dict[str, tuple[tuple[float, float], ...]] | None = None
 
     def series(self, name: str, cell: tuple[str, ...]) -> tuple[tuple[float, float], ...]:

@@ -17,6 +17,7 @@ from perdure.engines.system_dynamics.sources.form import (
     Whole,
     canonical,
 )
+from perdure.engines.system_dynamics.sources.limits import MAX_NESTING
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.calls import CALLS
 from perdure.engines.system_dynamics.sources.vensim.functions import FUNCTIONS, NA
@@ -34,7 +35,6 @@ _COMPARISONS = {
     ">": "greater",
     ">=": "greater_equal",
 }
-_MAX_NESTED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class _Equation:
     unsupported: dict[str, None] = field(default_factory=dict)
 
     def node(self, syntax: Any, depth: int) -> Node:
-        if depth > _MAX_NESTED:
+        if depth > MAX_NESTING:
             raise Unservable("the equation is nested too deeply")
         if isinstance(syntax, Literal):
             return Number(syntax.value)
@@ -247,11 +247,17 @@ class _Equation:
 
     def delay(self, syntax: Any, depth: int) -> Node:
         function = {1: "delay1", 3: "delay3"}[syntax.order]
-        return self.called(function, syntax.input, syntax.delay_time, syntax.initial, depth=depth)
+        return self.average(function, syntax, syntax.delay_time, depth)
 
     def smooth(self, syntax: Any, depth: int) -> Node:
         function = {1: "smth1", 3: "smth3"}[syntax.order]
-        return self.called(function, syntax.input, syntax.smooth_time, syntax.initial, depth=depth)
+        return self.average(function, syntax, syntax.smooth_time, depth)
+
+    def average(self, function: str, syntax: Any, time: Any, depth: int) -> Node:
+        """Return a smooth or a delay, which begins with its input unless another value is given."""
+        # Written out twice, inputs within each other would double at each level.
+        given = () if syntax.initial is syntax.input else (syntax.initial,)
+        return self.called(function, syntax.input, time, *given, depth=depth)
 
     def allocate_available(self, syntax: Any, depth: int) -> Node:
         requests, profiles = self.vector(syntax.request, depth), self.whole(syntax.pp, depth, along=2)

@@ -120,7 +120,10 @@ class _Reader:
             with self.problems.at(entry.line, _left_side(entry)):
                 if len(entry.equation) > MAX_LENGTH:
                     raise Unservable(f"the equation has more than {MAX_LENGTH} characters")
-                found += map(parse, separated(entry, self.results))
+                written = list(separated(entry, self.results))
+                if sum(len(each.equation) for each in written) > MAX_LENGTH:
+                    raise Unservable(f"with its macros written out it has more than {MAX_LENGTH} characters")
+                found += map(parse, written)
             for parsed in found:
                 if isinstance(parsed, Range):
                     ranges.append(parsed)

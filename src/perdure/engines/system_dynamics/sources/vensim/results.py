@@ -15,7 +15,7 @@ from perdure.engines.system_dynamics.sources.vensim.text import Entry, MacroText
 
 __all__ = ["separated", "with_each_result"]
 
-_SKIPPED = re.compile(r'"(?:\\.|[^"\\])*"|:[A-Za-z ]+:')
+_SKIPPED = re.compile(r""""(?:\\.|[^"\\])*"|(?<=[(,])\s*'[^']*'|:[A-Za-z ]+:""")
 _CALLED = re.compile(r"([^\W\d][\w\s'$]*)$")
 _DELAYP = "delayp"
 """A function of Vensim that is such a macro: a delay of order 3, and what is on its way."""
@@ -75,7 +75,7 @@ def _name(macro: str, result: str) -> str:
 def _call_with_results(text: str) -> tuple[str, int, int, int] | None:
     """Return the canonical name of a called macro and the places of its brackets and of its colon.
 
-    Names in quotes and words such as ``:AND:`` are passed over.
+    Names in quotes, texts in single quotes, which are arguments, and words such as ``:AND:`` are passed over.
     """
     plain = _SKIPPED.sub(lambda found: "_" * len(found[0]), text)
     opened: list[int] = []

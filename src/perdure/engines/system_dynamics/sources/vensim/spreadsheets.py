@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from perdure.engines.system_dynamics.sources.beside import file_beside
 from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Block", "Series", "Spreadsheets"]
@@ -178,8 +179,8 @@ class Spreadsheets:
     def _opened(self, file: str, tab: str) -> Sheet:
         if file.startswith("?"):
             raise Unservable(f"the file {file!r} stands for a name that Vensim asks for")
-        path = self.folder / file.replace("\\", "/")
-        if not path.is_file():
+        path = file_beside(self.folder, file)
+        if path is None:
             raise Unservable(f"there is no file {file!r} beside the model")
         suffix = path.suffix.lower()
         reader: Callable[[Path, str], Sheet] = _READERS.get(suffix, _text)

@@ -5,7 +5,7 @@ names, methods or dimensions; they are read as what they mean.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -90,10 +90,12 @@ class _Files:
         reader = _Reader(root, self.problems, prefix, lambda tag: self._named_by(tag, path.parent))
         for dimension in reader.dimensions():
             known = self.dimensions.setdefault(form.canonical(dimension.name), dimension)
-            if known.elements != dimension.elements:
+            if [*map(form.canonical, known.elements)] != [*map(form.canonical, dimension.elements)]:
                 self.problems.add(dimension.line, dimension.name, "another file has other elements of it")
         for macro in filter(None, map(reader.macro, root.each("macro"))):
-            self.macros.setdefault(form.canonical(macro.name), macro)
+            same = self.macros.setdefault(form.canonical(macro.name), macro)
+            if _without_lines(same) != _without_lines(macro):
+                self.problems.add(macro.line, macro.name, "there is already another macro of that name")
         first = _first(root)
         for tag in root.each("model"):
             self.parts.append(reader.part(tag, prefix + ("" if tag is first else tag.get("name") or "")))
@@ -113,6 +115,15 @@ class _Files:
             root.move_to(tag.line)
             self.add(root, path, f"{path.relative_to(self.folder)}#")
         return self._prefixes[path]
+
+
+def _without_lines(macro: form.Macro) -> form.Macro:
+    """Return a macro without its place, so that those of two files can be compared."""
+    variables = (
+        replace(each, line=0, equations=tuple(replace(equation, line=0) for equation in each.equations))
+        for each in macro.variables
+    )
+    return replace(macro, line=0, variables=tuple(variables))
 
 
 @dataclass(frozen=True, slots=True)
