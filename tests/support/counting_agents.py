@@ -1,6 +1,7 @@
 """A model whose agents keep what they count in classes and in variables of the module."""
 
 import random
+import threading
 from typing import Any
 
 from tests.support.bptk_agents import Person, Town
@@ -8,6 +9,27 @@ from tests.support.bptk_agents import Person, Town
 BORN = 0
 NAMES: set[str] = set()
 DRAWS = random.Random(3)
+
+
+class Numbers:
+    """Numbers that threads could take, too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def take(self) -> int:
+        with self._lock:
+            self._taken += 1
+            return self._taken
+
+
+NUMBERS = Numbers()
+
+
+def number() -> int:
+    """Return the next number."""
+    return NUMBERS.take()
 
 
 class Counting(Person):
@@ -31,7 +53,14 @@ class Counting(Person):
         if len(NAMES) > 30:
             NAMES.discard(next(iter(NAMES)))
         first, word = next(iter(NAMES)), next(iter(self.words))
-        self.age = BORN + Counting.met / 7 + len(Counting.members) + len(first) + hash((first, word)) % 1000
+        self.age = (
+            BORN
+            + number() / 1024
+            + Counting.met / 7
+            + len(Counting.members)
+            + len(first)
+            + hash((first, word)) % 1000
+        )
 
 
 class CountingTown(Town):

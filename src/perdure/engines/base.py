@@ -26,6 +26,9 @@ class Engine(Protocol):
     A class with ``plain = True`` returns outputs that are State and that it doesn't change later. In a
     process of its own they are sent as they are; those of others are copied, and must be JSON.
 
+    An engine may have an attribute ``reusable``, read after `close`: whether another one may be made in its
+    process.
+
     A step may raise `perdure.errors.PerdureError`; the caller then drops the engine and restores a fresh one
     from the last committed state.
     """

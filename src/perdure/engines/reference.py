@@ -54,7 +54,11 @@ class EngineReference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
             spec = importlib.util.spec_from_file_location(self.module, self.file)
             assert spec is not None and spec.loader is not None
             sys.modules[self.module] = module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[self.module]  # as `import` does
+                raise
         found: Any = importlib.import_module(self.module)
         for name in self.attribute.split("."):
             found = getattr(found, name)

@@ -47,8 +47,8 @@ def _serve(connection: socket.socket) -> None:
                 engine, value = _function(make)(*arguments, config, answers)
             elif engine is not None:  # it may be closed after it couldn't be initialised
                 value = _called(engine, method, argument)
-            if method == "release":  # whether nothing of the engine runs on
-                engine, value = None, threading.active_count() == _OWN_THREADS
+            if method == "release":
+                engine, value = None, _is_reusable(engine)
             if method in ("initialize", "step") and not getattr(engine, "plain", False):
                 value = {port: copied(data, port, name) for port, data in value.items()}
             about: list[Any] = [0.0, True]
@@ -61,6 +61,12 @@ def _serve(connection: socket.socket) -> None:
                 key: shown for key, shown in error.values.items() if isinstance(shown, str | int | float)
             }
             send(connection, ["error", _kind(error), str(error), values])
+
+
+def _is_reusable(engine: Engine | None) -> bool:
+    """Return whether an engine was made, and has left nothing behind, nor anything that runs."""
+    clean = engine is not None and bool(getattr(engine, "reusable", True))
+    return clean and threading.active_count() == _OWN_THREADS
 
 
 def _kind(error: PerdureError) -> str:

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import Town
 
 from perdure.bptk import DataCollector, SimultaneousScheduler
+from perdure.engines.reference import EngineReference
 from perdure.errors import EvaluationFailed, InvalidScenario, ModelChanged
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
+from perdure.execution.spare_processes import spares
 from perdure.scenarios import Catalogue, Scenario
 from perdure.state.codec import encode
 
@@ -202,3 +205,37 @@ def test_a_timeout_is_a_positive_number_of_a_manager_of_agents() -> None:
     made = Catalogue()
     with pytest.raises(InvalidScenario, match="only managers of agents have a timeout"):
         made.register_scenario_manager({"m": {"model": Town, "timeout": 2.0, "scenarios": {"base": {}}}})
+
+
+def test_a_process_that_could_not_import_a_model_is_not_kept_and_the_next_one_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "mark"
+    failing = (
+        f"from pathlib import Path\nif Path({str(mark)!r}).exists(): raise RuntimeError('no database')\n"
+    )
+    (tmp_path / "walk.py").write_text(f"{failing}{TEXT}model = Walk\n")
+    scenario = scenario_of("walk", tmp_path)
+    user = Helper()
+    spares.open(user)
+    try:
+        mark.touch()
+        with pytest.raises(InvalidScenario, match="RuntimeError: no database"):
+            shown(scenario)
+        assert engine_processes() == []
+        mark.unlink()
+        assert len(shown(scenario)) == 3
+        assert len(engine_processes()) == 1
+    finally:
+        spares.close(user)
+
+
+def test_a_file_whose_import_fails_is_imported_again_the_next_time(tmp_path: Path) -> None:
+    file = tmp_path / "walk.py"
+    file.write_text("1 / 0\n")
+    reference = EngineReference(module="a_walk_of_tests", attribute="Walk", file=str(file))
+    with pytest.raises(ZeroDivisionError):
+        reference.load()
+    file.write_text("class Walk: pass\n")
+    assert reference.load().__name__ == "Walk"
+    del sys.modules["a_walk_of_tests"]

@@ -1,12 +1,15 @@
 """What agents keep in classes and modules is refused by name, when a session begins or at a savepoint."""
 
+import importlib
 import itertools
 import random
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from perdure.bptk import Agent, Model
@@ -209,6 +212,7 @@ def kept() -> Any:
     """Return what the kinds of agents above change."""
     ids = [id(SEEN), id(LIMITS), id(BOX), id(Hidden.shared)]
     found = [COUNT, SEEN, LIMITS, BOX.held, Idle.total, ByType.total, ByMethod.total, Idle.names]
+    found.append(IDS.made)
     return repr([*found, Hidden.shared, DRAWS.getstate(), NUMBERS, Numbering.numbers, *ids])
 
 
@@ -227,11 +231,41 @@ class Making(Idle):
         type(self).held = {"self": self}  # type: ignore[attr-defined]
 
 
+class Ids:
+    """Numbers that threads may take, so it has what can't be saved."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.rules = {"double": lambda number: 2 * number}
+        self.made = 0
+
+    def next(self) -> int:
+        with self.lock:
+            self.made += 3
+            return self.rules["double"](self.made)
+
+
+IDS = Ids()
+PRICES = np.zeros((2, 3))
+WEIGHTS = np.ones(3)
+WEIGHTS.flags.writeable = False
+
+
+def numbered() -> int:
+    return IDS.next()
+
+
+class Numbered(Idle):
+    def act(self, time: float, round_no: int, step_no: int) -> None:
+        self.last = numbered()
+        self.lock = IDS.lock
+
+
 @pytest.mark.parametrize(
     "kind",
     [
         *(Own, Counting, ByType, ByMethod, Listing, Global, ByModule, ByClosure, Appending, Indexing),
-        *(Drawing, Counted, Boxed, Hidden),
+        *(Drawing, Counted, Boxed, Hidden, Numbered),
     ],
 )
 def test_in_a_process_of_its_own_shared_data_are_saved(kind: type[Agent]) -> None:
@@ -273,11 +307,113 @@ def test_attributes_of_classes_that_a_step_makes_are_saved_and_removed_again() -
 
 
 def test_what_a_module_keeps_and_nobody_changes_need_not_be_savable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(this, "LOCK", threading.Lock(), raising=False)
+    monkeypatch.setattr(this, "OPENED", [iter([1])], raising=False)
     engine = engine_of(Own, alone=True)
     engine.snapshot()
-    monkeypatch.setattr(this, "LOCK", iter([1]))
+    OPENED.append(2)  # type: ignore[name-defined]  # noqa: F821
+    with pytest.raises(NotSnapshotable, match=r"OPENED\[0\] in the variable 'OPENED' of the module"):
+        engine.snapshot()
+    monkeypatch.setattr(this, "OPENED", iter([1]))
+    with pytest.raises(NotSnapshotable, match="variable 'OPENED' of the module"):
+        engine.snapshot()
+
+
+def test_what_had_a_lock_or_a_lambda_from_the_import_has_it_again() -> None:
+    engine = engine_of(Numbered, alone=True)
+    lock, rule = IDS.lock, IDS.rules["double"]
+    engine.step({})
+    later = decode(encode(engine.snapshot()))
+    assert IDS.made == 6
+    engine.step({})
+    IDS.rules.clear()
+    engine.restore(later)
+    assert IDS.made == 6 and IDS.lock is lock and IDS.rules["double"] is rule
+    assert [agent.lock for agent in engine.model.agents] == [lock, lock]
+    IDS.lock = threading.Lock()
+    with pytest.raises(NotSnapshotable, match=r"IDS\.lock in the variable 'IDS' of the module"):
+        engine.snapshot()
+    IDS.lock = lock
+
+
+def test_arrays_of_modules_are_saved_if_a_number_or_their_form_has_changed() -> None:
+    engine = engine_of(Own, alone=True)
+    first = engine.snapshot()
+    PRICES[1, 2] = 7.0
+    later = decode(encode(engine.snapshot()))
+    PRICES[1, 2] = 5.0
+    PRICES.shape = (3, 2)
+    engine.restore(later)
+    assert this.PRICES.shape == (2, 3) and this.PRICES[1, 2] == 7.0
+    engine.restore(first)
+    assert not this.PRICES.any() and this.PRICES.shape == (2, 3)
+    WEIGHTS.flags.writeable = True
+    WEIGHTS[0] = 5.0
+    engine.restore(first)
+    assert this.WEIGHTS[0] == 1.0 and not this.WEIGHTS.flags.writeable
+
+
+PROGRAM = """
+import functools
+from perdure.bptk import Agent
+
+MADE = []
+
+def counter():
+    def count():
+        held.append(1)
+    held = []
+    return count
+
+count = counter()
+
+@functools.cache
+def remembered(number):
+    return [number]
+
+def defaulting(numbers=[]):
+    numbers.append(1)
+
+def opened():
+    yield 1
+    yield 2
+
+class Agents(Agent):
+    def act(self, time, round_no, step_no):
+        {act}
+"""
+
+
+@pytest.mark.parametrize(
+    ("act", "reusable"),
+    [
+        *(("MADE.append(1)", True), ("global MADE; MADE = opened()", True), ("global seen; seen = 1", True)),
+        *(("count()", False), ("remembered(1)", False), ("defaulting()", False), ("count.seen = 1", False)),
+        ("import another_of_these_programs", False),
+    ],
+)
+def test_a_process_in_which_something_is_left_behind_has_no_other_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, reusable: bool
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "another_of_these_programs.py").touch()
+    (tmp_path / "a_program_of_agents.py").write_text(PROGRAM.format(act=act))
+    monkeypatch.delitem(sys.modules, "a_program_of_agents", raising=False)
+    engine = engine_of(importlib.import_module("a_program_of_agents").Agents, alone=True)
+    engine.step({})
+    engine.close()
+    assert engine.reusable is reusable
+    sys.modules.pop("another_of_these_programs", None)
+
+
+def test_a_process_whose_program_keeps_what_may_have_changed_unseen_has_no_other_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "a_program_with_a_file.py").write_text(f"{PROGRAM.format(act='pass')}HELD = [opened()]\n")
+    engine = engine_of(importlib.import_module("a_program_with_a_file").Agents, alone=True)
     engine.snapshot()
+    engine.close()
+    assert not engine.reusable
 
 
 class Reading(Idle):

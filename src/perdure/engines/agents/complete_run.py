@@ -74,3 +74,8 @@ class CompleteRun:
     def close(self) -> None:
         """Free the model."""
         self._engine.close()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether nothing is left in its process; asked once it is closed."""
+        return self._engine.reusable

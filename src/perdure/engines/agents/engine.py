@@ -238,6 +238,11 @@ class AgentEngine:
         """Free the model."""
         self._model = None
 
+    @property
+    def reusable(self) -> bool:
+        """Whether nothing is left in its process; asked once it is closed."""
+        return self._program is None or self._program.is_reset()
+
     def _advance(self, model: Model, n: int) -> None:
         """Run the step at a grid point."""
         scheduler = model.scheduler

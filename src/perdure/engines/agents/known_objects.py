@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from perdure.engines.agents.agent import Agent
@@ -41,6 +42,8 @@ class KnownObjects:
         to, are added when they are met.
     events
         Events that are saved by themselves.
+    fixtures
+        What can't be saved and is there after each import, by its records.
     """
 
     texts_keep_their_hash = _HASH_SEED_IS_FIXED  # as in the processes that step agents
@@ -51,8 +54,10 @@ class KnownObjects:
         classes: Mapping[ClassName, type],
         agents: list[Agent],
         events: Sequence[Event] = (),
+        fixtures: Mapping[tuple[Any, ...], Any] = MappingProxyType({}),
     ) -> None:
         self._model = model
+        self._fixtures = fixtures
         self._agents = agents
         self._events = events
         self._numbers = dict(zip(map(id, agents), range(len(agents)), strict=True))
@@ -111,6 +116,8 @@ class KnownObjects:
                 found = self._model.elements[name]
             case ["constructed", str(name)]:
                 found = vars(self._model)[name]
+            case ["fixture", *place]:
+                found = self._fixtures.get(("fixture", *place))
             case ["logger", str(name)]:
                 found = logging.getLogger(name)
             case ["named", str(module), str(name)]:

@@ -100,7 +100,7 @@ class Constructed:
         agents = list(model.agents)
         plain = are_plain(model.events)
         known = self._known(agents, model.events if plain else ())
-        given = known.given(self._objects)
+        given = self._given(known)
         recorder = Recorder(known, given)
         problems = recorder.problems
         if self._shared is not None:
@@ -243,7 +243,7 @@ class Constructed:
             self._models[name].points = points
         model.put_element_values(state["elements"])
         if self._program is not None:
-            self._program.put_back(program, graph, known.given(self._objects))
+            self._program.put_back(program, graph, self._given(known))
 
     def _blank(self, table: Any, place: int, graph: Rebuilder) -> Agent:
         """Return an agent without its attributes, or as its construction makes it where that is needed."""
@@ -269,7 +269,13 @@ class Constructed:
         return {n: v for n, v in own.items() if not (n in self._kept and self._kept[n] is v)}
 
     def _known(self, agents: list[Agent], events: Sequence[Event] = ()) -> KnownObjects:
-        return KnownObjects(self._model, self._classes(), agents, events)
+        fixtures = {} if self._program is None else self._program.fixtures
+        return KnownObjects(self._model, self._classes(), agents, events, fixtures)
+
+    def _given(self, known: KnownObjects) -> dict[int, list[Any]]:
+        """Return the records of what isn't saved as it is there, by `id`."""
+        given = known.given(self._objects)
+        return given if self._program is None else {**self._program.given, **given}
 
     def _classes(self) -> dict[ClassName, type]:
         """Return the classes that construction makes known, by name."""
