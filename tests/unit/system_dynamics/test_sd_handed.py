@@ -231,7 +231,18 @@ def by_recursion(m: Any, at: float) -> float:
     return 1.0
 
 
+def named_as_in_a_comprehension(m: Any, at: float) -> float:
+    x = CALLS
+    doubled = [2 * x for x in TABLE]
+    x.append(at)
+    return doubled[0]
+
+
 HANDED: dict[str, Any] = {
+    "a name that a comprehension has, too": named_as_in_a_comprehension,
+    "the first of two comprehensions": lambda m, at: (
+        first_of(*[same(x) for x in [CALLS]], *[same(x) for x in [[]]]).append(at) or 1.0
+    ),
     "its argument": lambda m, at: same(CALLS).append(at) or 1.0,
     "its second argument": lambda m, at: second([], CALLS).append(at) or 1.0,
     "its argument by name": lambda m, at: second(y=CALLS, _x=[]).append(at) or 1.0,
@@ -388,7 +399,14 @@ def memoized_in_the_call(model: Any, at: float) -> float:
     return fib(7)
 
 
-OWN = [fresh_lists, inner_on_its_own, euler, many, memoized_in_the_call]
+def another_name_in_a_comprehension(model: Any, at: float) -> float:
+    x: list[float] = []
+    rows = [same(x) for x in [TABLE]]
+    x.append(at)
+    return x[0] + rows[0][0]
+
+
+OWN = [fresh_lists, inner_on_its_own, euler, many, memoized_in_the_call, another_name_in_a_comprehension]
 
 
 @pytest.mark.parametrize("fn", OWN, ids=lambda fn: fn.__name__)

@@ -7,6 +7,7 @@ these are.
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 __all__ = [
@@ -102,6 +103,7 @@ class ReachedCall:
     given: "frozenset[tuple[str, Reaches]]"
 
 
+Comprehension = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 Reaches = frozenset[Reach]
 Environment = dict[str, Reaches]
 NONE: Reaches = frozenset()
@@ -182,13 +184,13 @@ class Flow:
             self._bind(ast.Name(node.name), frozenset({Reach(inner_name(node))}))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             return
-        if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp):
+        if isinstance(node, Comprehension):
             for generator in node.generators:
                 self._expression(generator.iter)
-                self._bind(generator.target, _items(self.of(generator.iter)))
-        for child in ast.iter_child_nodes(node):
-            self._expression(child)
-        self.visit(node, self)
+            with self._inside(node):
+                self._parts(node)
+        else:
+            self._parts(node)
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 self._assign(target, node.value)
@@ -205,6 +207,22 @@ class Flow:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ADDED:
             added = self._all([*node.args, *(keyword.value for keyword in node.keywords)])
             self._hold(node.func.value, _items(added) if ADDED[node.func.attr] else added)
+
+    def _parts(self, node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            self._expression(child)
+        self.visit(node, self)
+
+    @contextmanager
+    def _inside(self, node: Comprehension) -> Iterator[None]:
+        """Bind the variables of a comprehension, which are its own: names outside of it keep their values."""
+        targets = [each for generator in node.generators for each in ast.walk(generator.target)]
+        names = {each.id for each in targets if isinstance(each, ast.Name)}
+        before = {name: self.environment[name] for name in names & self.environment.keys()}
+        for generator in node.generators:
+            self._bind(generator.target, _items(self.of(generator.iter)))
+        yield
+        self.environment |= before
 
     def _assign(self, target: ast.AST, value: ast.AST) -> None:
         both = isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List)
@@ -265,10 +283,9 @@ class Flow:
                 return _within(frozenset(each for part in node.elts for each in self._element(part)))
             case ast.Dict():
                 return _within(self._all(node.values))
-            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-                return _within(self.of(node.elt))
-            case ast.DictComp():
-                return _within(self.of(node.value))
+            case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
+                with self._inside(node):
+                    return _within(self.of(node.value if isinstance(node, ast.DictComp) else node.elt))
             case ast.BinOp():
                 return _within(_items(self.of(node.left) | self.of(node.right)))
             case ast.Lambda():
