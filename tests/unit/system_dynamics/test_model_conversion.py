@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from perdure.cli import app
 from perdure.engines.system_dynamics import Model, simulate
 from perdure.engines.system_dynamics import functions as sd
+from perdure.engines.system_dynamics.compiling.memories import MEMORIES
+from perdure.engines.system_dynamics.expression import Memory, Recall
 from perdure.engines.system_dynamics.json_writing import document_of
+from perdure.engines.system_dynamics.titles import title_of
 from perdure.errors import UnservableModel
 
 FILES = [
@@ -158,8 +161,24 @@ def test_what_a_target_cannot_say_is_listed_and_nothing_is_written(tmp_path: Pat
     belt = stock("b", "5", into="f", out="o", more="<conveyor><len>2</len></conveyor>")
     model = model_of(tmp_path, belt + flow("f", "1") + flow("o"))
     check_that_it_is_the_same(tmp_path, model)
-    with pytest.raises(UnservableModel, match="o: XMILE has nothing that says recall"):
+    with pytest.raises(UnservableModel, match="o: XMILE has no equation for a conveyor"):
         model.with_constants({"f": 2.0}).to_xmile()
+
+
+@pytest.mark.parametrize("function", ["DELAY MATERIAL(TIME, 2, 0, 1)", "DELAY INFORMATION(TIME, 2, 1)"])
+def test_functions_that_a_target_lacks_are_named_as_files_write_them(tmp_path: Path, function: str) -> None:
+    model = model_of(tmp_path, aux("y", function))
+    title = function.partition("(")[0]
+    with pytest.raises(UnservableModel, match=f"y: XMILE has no equation for {title}"):
+        model.with_constants({}).to_xmile()
+    with pytest.raises(UnservableModel, match=f"y: a JSON model has no node for {title}"):
+        document_of(model)
+
+
+def test_each_memory_has_a_title() -> None:
+    for kind in MEMORIES:
+        title = title_of(Recall(Memory("m", kind, (), ()), "last"))
+        assert title.startswith("a") or title.isupper()
 
 
 def test_names_that_xmile_cannot_tell_apart_are_refused() -> None:

@@ -9,10 +9,10 @@ from perdure.errors import EvaluationFailed, UnservableModel
 
 REFUSED = {
     "allocation": "allocate_available",
-    "delays": "recall",
+    "delays": "XMILE has no equation for DELAY N",
     "spreadsheets": "'next'",
     "test_conditional_subscripts": "element_at",
-    "test_delay_numeric_error": "recall",
+    "test_delay_numeric_error": "XMILE has no equation for DELAY N",
     "vectors": "sort_order",
 }
 

@@ -357,12 +357,34 @@ def test_the_identity_is_that_of_the_same_model_in_python(tmp_path: Path) -> Non
     assert json.dumps(simulate(read, {})) == json.dumps(simulate(made, {}))
 
 
+def test_of_very_many_circles_the_first_are_listed(tmp_path: Path) -> None:
+    variables = "\n".join(aux(f"a{i:02}", f"b{i}") + aux(f"b{i}", f"a{i:02} + 1") for i in range(21))
+    with pytest.raises(UnservableModel) as refused:
+        model_of(tmp_path, variables)
+    found = refused.value.values["found"]
+    assert [each[1] for each in found] == [f"a{i:02}" for i in range(20)]
+    assert found[-1][2] == "it is defined in a circle: a19 → b19 → a19; there are more circles"
+    with pytest.raises(UnservableModel) as refused:
+        model_of(tmp_path, "\n".join(variables.split("\n")[:20]))
+    assert "more" not in str(refused.value)
+
+
+def test_a_circle_of_initial_values_is_found_beside_another(tmp_path: Path) -> None:
+    variables = stock("s", "t") + stock("t", "s") + aux("a", "b") + aux("b", "a")
+    with pytest.raises(UnservableModel) as refused:
+        model_of(tmp_path, variables)
+    assert [each[2].rpartition(": ")[2] for each in refused.value.values["found"]] == [
+        "a → b → a",
+        "s → t → s",
+    ]
+
+
 def test_modules_that_hold_each_other_are_refused_at_the_first_limit(tmp_path: Path) -> None:
-    """Without a limit of all modules together there would be 2^100 of them."""
-    held = '<module name="A"/><module name="B"/>'
-    after = "".join(f'<model name="{name}"><variables>{held}</variables></model>' for name in ("A", "B"))
+    """Without a limit of all modules together there would be 2^40 of them."""
+    held = "<variables><module name='A{0}'/><module name='B{0}'/></variables>"
+    after = "".join(f"<model name='{n}{i}'>{held.format(i + 1)}</model>" for i in range(40) for n in "AB")
     with pytest.raises(UnservableModel, match="more than 20000 variables and modules") as refused:
-        model_of(tmp_path, '<module name="A"/>', after=after)
+        model_of(tmp_path, '<module name="A0"/>', after=after)
     limits = [each for each in refused.value.values["found"] if "20000" in each[2]]
     assert len(limits) == 1
 
@@ -396,85 +418,3 @@ def test_a_cell_has_one_equation(tmp_path: Path) -> None:
     twice = '<element subscript="a"><eqn>1</eqn></element><element subscript="A"><eqn>2</eqn></element>'
     with pytest.raises(UnservableModel, match=r"x: there is already an equation of x\[A\]"):
         model_of(tmp_path, array("x", "D", twice), before=before)
-
-
-# Modules in other files -------------------------------------------------------------------------------------
-
-LINKED = """<xmile version="1.0" xmlns="http://docs.oasis-open.org/xmile/ns/XMILE/v1.0"><header/>
-<sim_specs><start>0</start><stop>1</stop><dt>1</dt></sim_specs>
-<dimensions><dim name="D"><elem name="p"/><elem name="q"/></dim></dimensions>
-<macro name="TWICE"><parm>x</parm><eqn>x*2</eqn></macro>
-<model><variables><aux name="load" access="input"/>
-<aux name="out"><eqn>TWICE(load) + Inner.b{more}</eqn></aux><module name="Inner"/></variables></model>
-<model name="Inner"><variables><aux name="b"><eqn>.demand</eqn></aux></variables></model></xmile>"""
-
-
-def linking(resource: str) -> str:
-    connect = '<connect to="Plant.load" from="demand"/>'
-    return aux("demand", "TIME") + f'\n<module name="Plant" resource="{resource}">{connect}</module>'
-
-
-@pytest.mark.parametrize("resource", ["plants/one.xmile", "./plants/one.xmile", "file:plants/one.xmile"])
-def test_a_module_may_be_in_another_file(tmp_path: Path, resource: str) -> None:
-    (tmp_path / "plants").mkdir()
-    (tmp_path / "plants" / "one.xmile").write_text(LINKED.format(more=""))
-    twin = f'<module name="Twin" resource="{resource}"/>'
-    variables = linking(resource) + twin + aux("sum", "TWICE(Plant.out) + Twin.Inner.b")
-    model = model_of(tmp_path, variables, stop=3)
-    assert columns_of(model, ["Plant.out", "Plant.Inner.b", "sum"]) == {
-        "Plant.out": [3.0, 6.0, 9.0],
-        "Plant.Inner.b": [1.0, 2.0, 3.0],
-        "sum": [7.0, 14.0, 21.0],
-    }
-
-
-def test_what_is_wrong_in_another_file_has_the_line_of_its_module(tmp_path: Path) -> None:
-    (tmp_path / "one.xmile").write_text(LINKED.format(more=" + nothing"))
-    with pytest.raises(UnservableModel, match=r"line 9: Plant\.out: there is no variable 'nothing'"):
-        model_of(tmp_path, linking("one.xmile"))
-
-
-@pytest.mark.parametrize(
-    "resource", ["../one.xmile", "/etc/hostname", "http://x.org/one.xmile", "none.xmile"]
-)
-def test_only_files_beside_the_model_are_read(tmp_path: Path, resource: str) -> None:
-    (tmp_path / "one.xmile").write_text(LINKED.format(more=""))
-    (tmp_path / "inner").mkdir()
-    with pytest.raises(
-        UnservableModel, match=r"line 9: Plant: its model is in .* no such file beside the model"
-    ):
-        model_of(tmp_path / "inner", linking(resource))
-
-
-def test_files_that_hold_each_other_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "one.xmile").write_text(
-        LINKED.format(more="").replace("<module", "<module resource='model.xmile'")
-    )
-    with pytest.raises(UnservableModel, match=r"nested more than 100 levels deep|more than 20000 variables"):
-        model_of(tmp_path, linking("one.xmile"))
-
-
-def test_a_dimension_has_the_same_elements_in_all_files(tmp_path: Path) -> None:
-    (tmp_path / "one.xmile").write_text(LINKED.format(more=""))
-    before = '<dimensions><dim name="d"><elem name="p"/></dim></dimensions>'
-    with pytest.raises(UnservableModel, match="line 9: D: another file has other elements of it"):
-        model_of(tmp_path, linking("one.xmile"), before=before)
-
-
-TWICE = """<macro name="TWICE"><parm>x</parm><eqn>{}</eqn></macro>"""
-
-
-def test_two_files_have_the_same_macro_of_a_name_or_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "one.xmile").write_text(LINKED.format(more=""))
-    variables = linking("one.xmile")
-    model = model_of(tmp_path, variables, before=TWICE.format("x*2"), stop=3)
-    assert columns_of(model, ["Plant.out"]) == {"Plant.out": [3.0, 6.0, 9.0]}
-    with pytest.raises(UnservableModel, match=r"line \d+: TWICE: there is already another macro"):
-        model_of(tmp_path, variables, before=TWICE.format("x+1"))
-
-
-def test_elements_of_a_dimension_may_differ_in_case_between_files(tmp_path: Path) -> None:
-    (tmp_path / "one.xmile").write_text(LINKED.format(more=""))
-    before = '<dimensions><dim name="d"><elem name="P"/><elem name="Q"/></dim></dimensions>'
-    model = model_of(tmp_path, linking("one.xmile"), before=before)
-    assert "Plant.out" in model.elements

@@ -7,6 +7,7 @@ from typing import Any
 from perdure.engines.system_dynamics.elements import Element, Stock
 from perdure.engines.system_dynamics.expression import Expression, Lookup, Number, Operation, as_expression
 from perdure.engines.system_dynamics.model import Model
+from perdure.engines.system_dynamics.titles import title_of
 from perdure.errors import UnservableModel
 
 __all__ = ["document_of"]
@@ -109,7 +110,7 @@ def _node(expression: Expression) -> dict[str, Any]:
         elif isinstance(each, Element):
             done.append({"type": "ref", "name": each.name})
         else:
-            raise _Unsaid(f"a JSON model has no node for a {type(each).__name__.lower()}")
+            raise _Unsaid(f"a JSON model has no node for {title_of(each)}")
     return done[0]
 
 

@@ -26,7 +26,7 @@ from perdure.engines.system_dynamics.sources.macros import MacroCalls, net_flow
 from perdure.engines.system_dynamics.sources.names import Naming, as_written
 from perdure.engines.system_dynamics.sources.outflows import limit_outflows
 from perdure.engines.system_dynamics.sources.positions import Position
-from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
+from perdure.engines.system_dynamics.sources.problems import Known, Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.engines.system_dynamics.sources.specs import Times, times_of
 from perdure.engines.system_dynamics.sources.structures import build_structures, driven_flows
@@ -92,18 +92,21 @@ class _Building:
         self.symbols: list[Symbol] = []
         self.lines: dict[str, int] = {}
         self.driven: set[int] = set()
+        self.circles: set[frozenset[str]] = set()
         self.entities = 0
         self.cells = 0
 
     def build(self) -> tuple[Times, Mapping[str, int]]:
-        root = Scope()
+        root = Scope(part=self.source.parts[0])
         with self.problems.at(0, ""):
             self._enter(self.source.parts[0], root)
         for symbol in self.symbols:
-            self._declare(symbol)
+            with self.problems.within(_file(symbol.scope)):
+                self._declare(symbol)
         self.driven = driven_flows(self.symbols)
         for symbol in self.symbols:
-            self._define(symbol)
+            with self.problems.within(_file(symbol.scope)):
+                self._define(symbol)
         structured = build_structures(self.symbols, self.problems)
         limit_outflows(self.symbols)
         times = times_of(self.source.specs, self._context(root, "@run specs"), self.problems)
@@ -133,19 +136,42 @@ class _Building:
             scope.symbols[key] = symbol
             self.symbols.append(symbol)
         for module in part.modules:
-            with self.problems.at(module.line, module.name):
-                held = self.parts.get(canonical(module.part))
-                if held is None:
-                    raise Unservable(f"the file has no model {module.part!r}")
-                inner = Scope((*scope.path, module.name), scope)
+            scope.lost.add(canonical(module.name))
+            with self.problems.within(part.file), self.problems.at(module.line, module.name):
+                held = self._part(module, scope)
+                inner = Scope((*scope.path, module.name), scope, held)
                 scope.modules[canonical(module.name)] = inner
+                scope.lost.remove(canonical(module.name))
                 self._enter(held, inner)
         for module in part.modules:
             for target, source in module.connections:
-                with self.problems.at(module.line, module.name):
+                with self.problems.within(part.file), self.problems.at(module.line, module.name):
                     self._connect(scope, module.name, target, source)
 
+    def _part(self, module: form.Module, scope: Scope) -> form.Part:
+        """Return the part that a module uses; refuse one that the module is in."""
+        if module.part is None:
+            raise Known(f"the part of {module.name} couldn't be read")
+        held = self.parts.get(canonical(module.part))
+        if held is None:
+            raise Unservable(f"the file has no model {module.part!r}")
+        holders = [held]
+        holder: Scope | None = scope
+        while holder is not None and holder.part is not None:
+            holders.append(holder.part)
+            if holder.part is held:
+                circle = frozenset(part.name for part in holders)
+                if circle in self.circles:
+                    raise Known("the circle is among the problems")
+                self.circles.add(circle)
+                shown = (part.name.removesuffix("#") or "the model" for part in reversed(holders))
+                raise Unservable(f"a model holds itself: {' → '.join(shown)}")
+            holder = holder.parent
+        return held
+
     def _connect(self, scope: Scope, module: str, target: str, source: str) -> None:
+        if canonical(module) in scope.lost:
+            raise Known(f"the module {module!r} isn't there")
         inner = scope.modules.get(canonical(module))
         taking = inner.symbols.get(canonical(target)) if inner else None
         taking = taking or scope.find(target)
@@ -325,6 +351,11 @@ class _Building:
             start = context.value(equation.initial)
             value = Hidden(context.hidden_name("active"), "converter", value, start)
         element.equation = _plain(value)
+
+
+def _file(scope: Scope) -> str:
+    """Return the file that a part is from, if that isn't the model's own."""
+    return "" if scope.part is None else scope.part.file
 
 
 def _place(name: str, subscripts: tuple[str, ...]) -> str:

@@ -9,6 +9,9 @@ from perdure.engines.system_dynamics.sources.problems import Problems, Unservabl
 
 __all__ = ["Cell", "Dimensions"]
 
+_DIGITS = 9
+"""Digits of a position; Python reads no integers of thousands of digits."""
+
 Cell = tuple[str, ...]
 """The canonical names of a cell's elements, one for each dimension."""
 
@@ -64,7 +67,7 @@ class Dimensions:
         prefix, dot, rest = key.partition(".")
         if dot and prefix == canonical(name) and rest in self._places[prefix]:
             return rest
-        if key.isdecimal() and 1 <= int(key) <= len(elements):
+        if key.isdecimal() and len(key) <= _DIGITS and 1 <= int(key) <= len(elements):
             return elements[int(key) - 1]
         return None
 

@@ -24,7 +24,7 @@ from perdure.engines.system_dynamics.sources.dimensions import Cell, Dimensions
 from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.limits import MAX_CELLS
 from perdure.engines.system_dynamics.sources.positions import Axis, Position, occurrences
-from perdure.engines.system_dynamics.sources.problems import Unservable
+from perdure.engines.system_dynamics.sources.problems import Known, Unservable
 from perdure.engines.system_dynamics.sources.scopes import Scope, Symbol
 from perdure.errors import suggest
 
@@ -200,16 +200,23 @@ class Context:
                 case form.Name(name, subscripts):
                     key = canonical(name)
                     known = key == "self" or key in self.dimensions or self.dimensions.number(key) is not None
-                    if not (known or self.scope.find(name) or self._is_function_without_arguments(key)):
+                    if not (known or self._is_there(name) or self._is_function_without_arguments(key)):
                         yield name, self._unknown("variable", name)
                     todo += [part.expression for part in subscripts if isinstance(part, form.Computed)]
                 case form.Operation():
                     todo += reversed(each.operands)
                 case form.Call(function, arguments):
                     key = canonical(function)
-                    if not (key in self.functions or key in self.macros or self.scope.find(function)):
+                    if not (key in self.functions or key in self.macros or self._is_there(function)):
                         yield function, self._unknown("function", function)
                     todo += reversed(arguments)
+
+    def _is_there(self, name: str) -> bool:
+        """Return whether a name means a variable, or would if its module could be read."""
+        try:
+            return self.scope.find(name) is not None
+        except Known:
+            return True
 
     def _unknown(self, what: str, name: str) -> str:
         known = [*self.scope.symbols, *self.functions]

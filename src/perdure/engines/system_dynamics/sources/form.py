@@ -308,24 +308,28 @@ class Variable:
 class Module:
     """A place where another part is used.
 
-    `connections` are pairs of what is set in the part and where that comes from, each as a `Name` writes it
-    from the part that holds the module.
+    `part` is the name of the part, None if it couldn't be read. `connections` are pairs of what is set in the
+    part and where that comes from, each as a `Name` writes it from the part that holds the module.
     """
 
     name: str
-    part: str
+    part: str | None
     connections: tuple[tuple[str, str], ...] = ()
     line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Variables and modules that see each other's names; the root part has the name ``""``."""
+    """Variables and modules that see each other's names; the root part has the name ``""``.
+
+    `file` is the file that it is from, if that isn't the model's own.
+    """
 
     name: str = ""
     variables: tuple[Variable, ...] = ()
     modules: tuple[Module, ...] = ()
     line: int = 0
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from perdure.engines.system_dynamics.sources.form import Form
 from perdure.engines.system_dynamics.sources.json_model import fill
 from perdure.engines.system_dynamics.sources.limits import MAX_BYTES, MAX_OPERATIONS
 from perdure.engines.system_dynamics.sources.names import NAMINGS, NamingStyle
-from perdure.engines.system_dynamics.sources.problems import Problems, TooLarge, Unservable
+from perdure.engines.system_dynamics.sources.problems import Known, Problems, TooLarge, Unservable
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.vensim.builtins import VENSIM
 from perdure.engines.system_dynamics.sources.vensim.reader import form_of as form_of_vensim
@@ -83,9 +83,9 @@ def load_into(
         if naming == "bptk" and functions is XMILE_FILES:
             functions = XMILE_FILES_OF_BPTK
         times, lines = build(form, model, functions, problems, NAMINGS[naming])
-        note_circles(model, program, lines, problems)
+        note_circles(program(), lines, problems)
     except Unservable as refused:
-        if not (isinstance(refused, TooLarge) and refused.noted):
+        if not (isinstance(refused, Known) or (isinstance(refused, TooLarge) and refused.noted)):
             problems.add(0, "", str(refused))
         problems.check(path.name)
         raise
@@ -114,6 +114,9 @@ def json_of(model: ModelElements, path: Path) -> Times:
         raise
     except (Invalid, Unservable) as error:
         reason = str(error)
+    except ValueError:
+        # Python reads no integers of thousands of digits.
+        reason = "it holds a number that is too long"
     problems = Problems()
     problems.add(line, "", reason)
     raise problems.error(path.name)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from perdure.errors import Invalid, UnservableModel
 
-__all__ = ["Problem", "Problems", "TooLarge", "Unservable"]
+__all__ = ["Known", "Problem", "Problems", "TooLarge", "Unservable"]
 
 _SHOWN = 20
 
@@ -28,6 +28,10 @@ class Unservable(Exception):
     """The reason why a part of an equation can't be served; the caller adds its line and element."""
 
 
+class Known(Unservable):
+    """What follows from a problem that was noted; it isn't noted again."""
+
+
 class TooLarge(Unservable):
     """A limit of the whole file is exceeded: nothing further is built.
 
@@ -46,6 +50,7 @@ class Problems:
     def __init__(self) -> None:
         self._found: dict[Problem, None] = {}
         self._remarks: dict[Problem, None] = {}
+        self._file = ""
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(sorted(self._found))
@@ -55,7 +60,8 @@ class Problems:
 
     def add(self, line: int, element: str, reason: str) -> None:
         """Note a problem, once."""
-        self._found[Problem(line, element, reason)] = None
+        place = f" (in {self._file})" if self._file else ""
+        self._found[Problem(line, element, f"{reason}{place}")] = None
 
     def remark(self, line: int, element: str, reason: str) -> None:
         """Note what is missing, once: it keeps only those runs from being made that need it."""
@@ -65,6 +71,15 @@ class Problems:
     def remarks(self) -> list[Problem]:
         """What is missing, in order."""
         return sorted(self._remarks)
+
+    @contextmanager
+    def within(self, file: str) -> Iterator[None]:
+        """Name the file in the problems that are noted within; the model's own file has an empty name."""
+        outer, self._file = self._file, file
+        try:
+            yield
+        finally:
+            self._file = outer
 
     @contextmanager
     def at(self, line: int, element: str) -> Iterator[None]:
@@ -79,6 +94,8 @@ class Problems:
                 self.add(line, element, str(limit))
                 limit.noted = True
             raise
+        except Known:
+            pass
         except Unservable as refused:
             self.add(line, element, str(refused))
         except Invalid as error:

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from perdure.engines.system_dynamics.expression import Expression
 from perdure.engines.system_dynamics.sources.dimensions import Cell
-from perdure.engines.system_dynamics.sources.form import Curve, Equation, Variable, canonical
+from perdure.engines.system_dynamics.sources.form import Curve, Equation, Part, Variable, canonical
+from perdure.engines.system_dynamics.sources.problems import Known
 
 __all__ = ["Scope", "Symbol"]
 
@@ -37,13 +38,24 @@ class Scope:
         The names of the modules from the root to here.
     parent
         The scope of the part that holds the module; None for the root, and for a macro call.
+    part
+        The part.
+
+    Attributes
+    ----------
+    lost
+        The names of modules whose part isn't there, which is among the problems.
     """
 
-    def __init__(self, path: tuple[str, ...] = (), parent: "Scope | None" = None) -> None:
+    def __init__(
+        self, path: tuple[str, ...] = (), parent: "Scope | None" = None, part: Part | None = None
+    ) -> None:
         self.path = path
         self.parent = parent
+        self.part = part
         self.symbols: dict[str, Symbol] = {}
         self.modules: dict[str, Scope] = {}
+        self.lost: set[str] = set()
 
     @property
     def root(self) -> "Scope":
@@ -51,7 +63,13 @@ class Scope:
         return self if self.parent is None else self.parent.root
 
     def find(self, name: str) -> Symbol | None:
-        """Return what a name means here: a variable, or ``module.variable``; a leading dot is the root."""
+        """Return what a name means here: a variable, or ``module.variable``; a leading dot is the root.
+
+        Raises
+        ------
+        Known
+            If it is in a module that is lost.
+        """
         key = canonical(name)
         if key in self.symbols:
             return self.symbols[key]
@@ -61,6 +79,8 @@ class Scope:
         while dot:
             if head in self.modules and (found := self.modules[head].find(rest)) is not None:
                 return found
+            if head in self.lost:
+                raise Known(f"the module {head!r} isn't there")
             # Names may hold dots of their own.
             more, dot, rest = rest.partition(".")
             head = f"{head}.{more}"

@@ -88,7 +88,7 @@ class _Writer:
         arrays = {canonical(each.name): each.dimensions for each in part.variables}
         lines = [self._variable(variable, arrays) for variable in part.variables]
         for module in part.modules:
-            if canonical(module.part) != canonical(module.name):
+            if module.part is None or canonical(module.part) != canonical(module.name):
                 raise Unservable("a module has another name than its model")
             links = "".join(
                 f"<connect to={quoteattr(to)} from={quoteattr(source)}/>" for to, source in module.connections

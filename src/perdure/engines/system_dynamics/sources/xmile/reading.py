@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from perdure.engines.system_dynamics.sources import form
+from perdure.engines.system_dynamics.sources.beside import file_beside
 from perdure.engines.system_dynamics.sources.limits import MAX_BYTES
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.xmile.curves import curve_of
@@ -83,6 +84,7 @@ class _Files:
         self.dimensions: dict[str, form.Dimension] = {}
         self.macros: dict[str, form.Macro] = {}
         self._prefixes: dict[Path, str] = {}
+        self._left = MAX_BYTES
 
     def add(self, root: Tag, path: Path, prefix: str) -> None:
         """Add what a document holds."""
@@ -103,18 +105,32 @@ class _Files:
     def _named_by(self, tag: Tag, folder: Path) -> str:
         """Return the name of the part that the ``resource`` of a module names, and read its file once."""
         resource = tag.get("resource") or ""
-        path = (folder / resource.removeprefix("file:")).resolve()
-        if not path.is_relative_to(self.folder) or not path.is_file():
+        path = file_beside(folder, resource.removeprefix("file:"), within=self.folder)
+        if path is None:
             raise Unservable(f"its model is in {resource!r}, and there is no such file beside the model")
         if path not in self._prefixes:
             if len(self._prefixes) >= _MAX_FILES:
                 raise Unservable(f"more than {_MAX_FILES} files are named")
-            if path.stat().st_size > MAX_BYTES:
-                raise Unservable(f"{resource!r} is larger than {MAX_BYTES} bytes")
-            root = _root(path.read_bytes())
+            try:
+                root = _root(self._content(path))
+            except Unservable as refused:
+                raise Unservable(f"{resource!r} can't be read: {refused}") from None
             root.move_to(tag.line)
-            self.add(root, path, f"{path.relative_to(self.folder)}#")
+            name = path.relative_to(self.folder).as_posix()
+            with self.problems.within(name):
+                self.add(root, path, f"{name}#")
         return self._prefixes[path]
+
+    def _content(self, path: Path) -> bytes:
+        try:
+            with path.open("rb") as file:
+                content = file.read(self._left + 1)
+        except OSError as error:
+            raise Unservable(str(error.strerror)) from error
+        if len(content) > self._left:
+            raise Unservable(f"the files of modules are larger than {MAX_BYTES} bytes together")
+        self._left -= len(content)
+        return content
 
 
 def _without_lines(macro: form.Macro) -> form.Macro:
@@ -202,7 +218,7 @@ class _Reader:
                 name = _named(tag)
                 names = tuple(map(_named, tag.each("elem")))
                 size = tag.get("size") or ""
-                if not names and not (size.isdecimal() and 0 < int(size) <= 1_000_000):
+                if not names and not (size.isdecimal() and len(size) < 8 and 0 < int(size) <= 1_000_000):
                     self.problems.add(tag.line, name, "the dimension has neither elements nor a size")
                     continue
                 elements = names or tuple(str(i) for i in range(1, int(size) + 1))
@@ -218,6 +234,7 @@ class _Reader:
             variables=tuple(self._variables(holders, behavior)),
             modules=tuple(self._module(each) for holder in holders for each in holder.each("module")),
             line=tag.line,
+            file=self.prefix.removesuffix("#"),
         )
 
     def macro(self, tag: Tag) -> form.Macro | None:
@@ -243,8 +260,9 @@ class _Reader:
             target, source = connect.get("to"), connect.get("from")
             if target and source:
                 connections.append((target, source))
-        part = self.prefix + name
+        part: str | None = self.prefix + name
         if tag.get("resource") is not None:
+            part = None
             with self.problems.at(tag.line, name):
                 part = self.linked(tag)
         return form.Module(name, part, tuple(connections), tag.line)

@@ -29,6 +29,7 @@ from perdure.engines.system_dynamics.sources.form import canonical
 from perdure.engines.system_dynamics.sources.problems import Problems, Unservable
 from perdure.engines.system_dynamics.sources.specs import Times
 from perdure.engines.system_dynamics.sources.xmile.tokens import is_plain
+from perdure.engines.system_dynamics.titles import title_of
 
 __all__ = ["CURVES", "document_of", "frame_of", "number_of", "operation_of", "points_of", "quoted"]
 
@@ -268,7 +269,7 @@ class _Writer:
                 return f"DELAY({delayed}, MAX({time}, DT), {initial})"
             case Recall(memory) if memory.kind == "held":
                 return f"PREVIOUS({self._text(memory.inputs[0])}, {self._text(memory.initials[0])})"
-        raise Unservable(f"XMILE has nothing that says {type(node).__name__.lower()}")
+        raise Unservable(f"XMILE has no equation for {title_of(node)}")
 
     def _call(self, node: Operation | Lookup, operands: Sequence[str]) -> str:
         if isinstance(node, Lookup):
