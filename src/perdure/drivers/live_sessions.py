@@ -73,7 +73,6 @@ class LiveSessions:
         self._processes = 0
         # Threads that wait for engines to end; they end in `aclose`.
         self._closing = ThreadPoolExecutor(CLOSING, "perdure-closes-engines")
-        spares.open(self)
         self._sessions: OrderedDict[str, LiveSession] = OrderedDict()
 
     def __iter__(self) -> Iterator[LiveSession]:
@@ -90,6 +89,8 @@ class LiveSessions:
         """Hold a session in memory."""
         self._sessions[live.run_id] = live
         self._processes += live.processes
+        if live.processes:
+            spares.open(self)
         for run_id, each in list(self._sessions.items()):
             crowded = self._processes > self._most_processes and each.processes > 0
             if len(self._sessions) <= self._limit and self._processes <= self._most_processes:

@@ -138,7 +138,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Number of items that wait for their commit."""
-        return len(self._waiting)
+        return sum(not item.future.done() for item in tuple(self._waiting))
 
     def submit(self, command: Command[R], link: ChainLink | None = None) -> Future[R]:
         """Queue a command; its future resolves after the commit."""

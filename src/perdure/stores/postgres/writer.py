@@ -120,7 +120,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Number of items that wait for their commit."""
-        return len(self._submitted) + len(self._waiting)
+        return sum(not item.future.done() for item in (*self._submitted, *self._waiting))
 
     def submit(self, command: Command[R], link: ChainLink | None = None) -> Future[R]:
         """Queue a command; its future resolves after the commit."""
