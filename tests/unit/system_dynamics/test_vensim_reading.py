@@ -575,3 +575,25 @@ def test_a_colon_in_a_text_is_no_result_of_a_macro(tmp_path):
     assert variable(form, "x").equations[0].expression == number(2)
     _, problems = read(tmp_path, "x = GET XLS CONSTANTS('C:\\data.xls', 'S', 'A1') ~~|\n")
     assert problems == ["line 2: x: there is no file 'C:\\\\data.xls' beside the model"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "reason"),
+    [
+        ("(a1-a99999999)", "a range goes from 1 to 99999999; 10000 elements are allowed"),
+        (f"(a1-a{'9' * 5000})", "elements are allowed"),
+        ("b, c -> (E: (a1-a99999999))", "a range goes from 1 to 99999999; 10000 elements are allowed"),
+    ],
+)
+def test_ranges_of_numbered_elements_are_limited(tmp_path, definition, reason):
+    _, problems = read(tmp_path, f"D: {definition} ~~|\n")
+    assert problems[0].startswith("line 2: D: ")
+    assert problems[0].endswith(reason)
+    _, problems = read(tmp_path, f'"D = 2": {definition} ~~|\n')
+    assert problems[0].endswith(reason)
+
+
+def test_numbered_elements_are_counted(tmp_path):
+    form, problems = read(tmp_path, "D: (a1-a3), b ~~|\n")
+    assert problems == []
+    assert form.dimensions[0].elements == ("a1", "a2", "a3", "b")

@@ -131,3 +131,15 @@ def test_only_files_beside_the_model_are_read(tmp_path, folder, name):
     (inner / "below").mkdir()
     (inner / "below" / "table.csv").write_text("5,6\n")
     assert Spreadsheets(inner).constants("below\\table.csv", ",", "B1", ()) == [6]
+
+
+@pytest.mark.parametrize("last", ["A999999999", "A" + "9" * 5000, "9" * 5000, "??"])
+def test_ranges_of_cells_are_limited(sheets, last):
+    with pytest.raises(Unservable, match=r"2000000 are allowed|is no cell"):
+        sheets.names("table.csv", ",", "A1", last, "")
+
+
+@pytest.mark.parametrize("x", ["9" * 5000, "A" + "9" * 5000])
+def test_places_of_thousands_of_digits_are_none(sheets, x):
+    with pytest.raises(Unservable, match="is neither a cell nor the name of a range"):
+        sheets.series("input.xlsx", "Data", x, "B2", 1)

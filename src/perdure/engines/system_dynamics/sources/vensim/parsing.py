@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from string import digits
 from threading import Lock
 from typing import Any
 
+from perdure.engines.system_dynamics.sources.limits import MAX_ELEMENTS
 from perdure.engines.system_dynamics.sources.problems import Unservable
 from perdure.engines.system_dynamics.sources.vensim.text import Entry
 from perdure.errors import MissingExtra
@@ -30,7 +32,9 @@ _SUM = re.compile(rf"\s*{_NUMBER.pattern}(?:\s*{_NUMBER.pattern})*\s*")
 _LEGACY_TABLE = re.compile(r"^([^=(\[]+(?:\[[^\]]*\])?)\s*\(([-+\d.eE,\s]+)\)$")
 _LEFT = re.compile(r'^(\s*"(?:\\.|[^"\\])*"\s*|[^:"]*):')
 _LISTED = re.compile(r'(?:"(?:\\.|[^"\\])*"|\([^()]*\)|[^,()"\s][^,()"]*)')
-_NUMBERED = re.compile(r"\(\s*(.*?)(\d+)\s*-\s*(.*?)(\d+)\s*\)")
+_GROUP = re.compile(r"\(([^()]*)\)")
+_DIGITS = 9
+"""Digits of the number of an element; Python reads no integers of thousands of digits."""
 _KEYWORD = re.compile(r'"(?:\\.|[^"\\])*"|:[A-Za-z ]+:')
 """A word between colons, such as ``:AND:``; names in quotes are passed over."""
 _MAX_NESTED = 10_000
@@ -98,6 +102,8 @@ def parse(entry: Entry) -> Definition | Range | None:
     """
     equation = _KEYWORD.sub(lambda found: _in_capitals(found[0]), entry.equation)
     equation = _LIMITS.sub("(", _with_pairs(equation))
+    if "=" not in _KEYWORD.sub("", equation):
+        _refuse_long_ranges(equation)
     with _ALONE, _deep(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         elements = _elements()
@@ -126,6 +132,28 @@ def parse(entry: Entry) -> Definition | Range | None:
         keyword=getattr(component, "keyword", None),
         entry=entry,
     )
+
+
+def _refuse_long_ranges(text: str) -> None:
+    """Refuse ranges such as ``(a1-a100000000)``, all whose elements the parser would make."""
+    for inner in _GROUP.findall(text):
+        ends = _numbered(inner)
+        if ends is not None:
+            (_, first), (_, last) = ends
+            if max(len(first), len(last)) > _DIGITS or int(last) - int(first) >= MAX_ELEMENTS:
+                raise Unservable(
+                    f"a range goes from {first:.20} to {last:.20}; {MAX_ELEMENTS} elements are allowed"
+                )
+
+
+def _numbered(text: str) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """Return the names and the numbers of the two ends of ``a1-a3``; None if it has no such ends."""
+    parts = text.split("-")
+    middle = len(parts) // 2  # Names may hold dashes of their own.
+    first, last = ("-".join(each).strip() for each in (parts[:middle], parts[middle:]))
+    names = first.rstrip(digits), last.rstrip(digits)
+    ends = first.removeprefix(names[0]), last.removeprefix(names[1])
+    return ((names[0], ends[0]), (names[1], ends[1])) if all(ends) else None
 
 
 def _elements() -> Any:
@@ -198,13 +226,15 @@ def _range(component: Any, entry: Entry) -> Range:
 def _elements_of(text: str) -> Iterator[str]:
     """Yield the names in a list; ``(a1-a3)`` are a1, a2 and a3."""
     for part in _LISTED.findall(text):
-        numbered = _NUMBERED.fullmatch(part.strip())
-        if numbered is None:
+        inner = _GROUP.fullmatch(part.strip())
+        ends = None if inner is None else _numbered(inner[1])
+        if ends is None:
             yield plain_name(part)
-        elif numbered[1] != numbered[3] or not (first := int(numbered[2])) < (last := int(numbered[4])):
+            continue
+        (name, first), (other, last) = ends
+        if name != other or not int(first) < int(last):
             raise Unservable(f"{part.strip()} is no range of numbered elements")
-        else:
-            yield from (plain_name(f"{numbered[1]}{i}") for i in range(first, last + 1))
+        yield from (plain_name(f"{name}{i}") for i in range(int(first), int(last) + 1))
 
 
 def _mappings(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:

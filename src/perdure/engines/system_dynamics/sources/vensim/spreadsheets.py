@@ -18,8 +18,12 @@ from perdure.engines.system_dynamics.sources.problems import Unservable
 
 __all__ = ["Block", "Series", "Spreadsheets"]
 
-_CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?([1-9]\d*)")
+_CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?([1-9]\d{0,8})")
 _RANGE = re.compile(rf"{_CELL.pattern}(?::{_CELL.pattern})?")
+_NUMBER = re.compile(r"\d{1,9}")
+_MAX_READ = 2_000_000
+"""Cells of a range; a column of a sheet has about a million."""
+
 _COLUMN = re.compile(r"[A-Za-z]{1,3}")
 
 Value = str | float | None
@@ -130,7 +134,7 @@ class Spreadsheets:
         and are parallel to it.
         """
         sheet = self._sheet(file, tab)
-        if x.isdigit():
+        if _NUMBER.fullmatch(x):
             corner = _corner(cell)
             xs = _numbers(sheet, Block(int(x) - 1, corner[1], 1, None))[0]
             ys = _numbers(sheet, Block(*corner, count, len(xs)))
@@ -163,10 +167,12 @@ class Spreadsheets:
             if _CELL.fullmatch(last):
                 bottom, right = _corner(last)
                 rows, columns = bottom - row + 1, right - column + 1
-            elif last.isdigit():
+            elif _NUMBER.fullmatch(last):
                 rows = int(last) - row
-            elif last:
+            elif _COLUMN.fullmatch(last):
                 columns = _column(last) - column + 1
+            elif last:
+                raise Unservable(f"{last!r} is no cell, no row and no column")
             block = Block(row, column, rows, columns)
         values = [value for row in _values(sheet, block) for value in row if value is not None]
         return [prefix + (value if isinstance(value, str) else f"{value:g}") for value in values]
@@ -297,6 +303,8 @@ def _named(sheet: Sheet, name: str) -> Block:
 def _values(sheet: Sheet, block: Block) -> list[list[Value]]:
     rows = max(sheet.height - block.row, 0) if block.rows is None else block.rows
     columns = max(sheet.width - block.column, 0) if block.columns is None else block.columns
+    if rows * columns > _MAX_READ:
+        raise Unservable(f"a range has {rows}x{columns} cells; {_MAX_READ} are allowed")
     return [
         [sheet.value(block.row + row, block.column + column) for column in range(columns)]
         for row in range(rows)

@@ -18,7 +18,7 @@ _SETTINGS = "///---\\\\\\"
 _MACRO = re.compile(r":MACRO:\s*([^(|~]+?)\s*\(([^()]*)\)", re.IGNORECASE)
 _END_OF_MACRO = re.compile(r":END OF MACRO:", re.IGNORECASE)
 _LOADED = re.compile(r"^1:(.+?)(?:\.vdfx?)?\s*$", re.MULTILINE | re.IGNORECASE)
-_INTEGRATION = re.compile(r"^15:(?:[^,\n]*,){3}\s*(\d+)", re.MULTILINE)
+_INTEGRATION = re.compile(r"^15:(?:[^,\n]*,){3}\s*(\d{1,9})\b", re.MULTILINE)
 
 
 class Entry(NamedTuple):
