@@ -3,12 +3,13 @@
 import copy
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
+import structlog
 
 from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
 from perdure.engines.agents.complete_run import CompleteRun
@@ -33,9 +34,11 @@ from perdure.scenarios.agent_identity import AgentIdentity
 from perdure.scenarios.model import Settings, unknown_names
 from perdure.scenarios.plain_objects import attributes_of_object, object_with
 from perdure.scenarios.whole_run import whole_run
-from perdure.state.codec import State
+from perdure.state.codec import State, pack
 
 __all__ = ["AgentModel", "make_agents"]
+
+log = structlog.get_logger(__name__)
 
 _PATIENCE = 60.0  # seconds that a start or a snapshot may take, at least
 _HASH_SEED = {"PYTHONHASHSEED": "0"}  # so that sets are walked in the same order in each process
@@ -161,6 +164,10 @@ class AgentModel:
         """Return the hash of the source of the modules that the model and its agents come from."""
         return self._identity.fingerprint
 
+    def check_identity(self, code: Sequence[str], built: Mapping[str, State]) -> None:
+        """Raise `ModelChanged` unless another process has this model, too; see `AgentIdentity.check`."""
+        self._identity.check(code, built)
+
     def known(self, place: str, settings: Settings) -> tuple[Settings, list[str]]:
         """Return what it has of a scenario's settings, and in words what is left out."""
         found: Settings = {}
@@ -252,10 +259,10 @@ class AgentModel:
 
     def _complete_run(self, config: Mapping[str, Any], *, run: bool) -> Mapping[str, Any]:
         """Return what a complete run answers, or what its start does."""
-        if self.isolated:
+        if self.isolated and _can_be_sent(config, self.name):
             steps = RunSpecs(config["starttime"], config["stoptime"], config["dt"], name=self.name).answers
             engine = self._isolated(None if self.timeout is None else self.timeout * steps, complete=True)
-            with suppress(NotSnapshotable), closing(engine):  # what can't be sent is computed here
+            with closing(engine):
                 engine.initialize(config)
                 return engine.step({}) if run else engine.start
         with closing(CompleteRun(self.make_engine_here())) as here:
@@ -317,7 +324,7 @@ class AgentModel:
 
     @cached_property
     def _identity(self) -> AgentIdentity:
-        return AgentIdentity(self.kind, self.probe)
+        return AgentIdentity(self.kind, self.probe, self._built)
 
 
 def make_agents(
@@ -327,7 +334,7 @@ def make_agents(
     reference: Any,
     attributes: dict[str, State] | None,
     code: Sequence[str],
-    built: bytes,
+    built: Mapping[str, State],
     config: Mapping[str, Any],
     answers: State,
 ) -> tuple[Engine, dict[str, Any]]:
@@ -364,7 +371,7 @@ def make_agents(
     except (Exception, SystemExit) as error:  # it is the author's code
         reason = f"its process can't import the model {name!r}: {type(error).__name__}: {message_of(error)}"
         raise InvalidScenario(reason=reason.rstrip(".")) from error
-    AgentIdentity(model.kind, model.probe).check(code, built)
+    model.check_identity(code, built)
     engine = AgentEngine(name, model.construct, program)
     if not complete:
         engine.initialize(config)
@@ -372,6 +379,16 @@ def make_agents(
     run = CompleteRun(engine)
     run.initialize(config)
     return run, run.outputs()
+
+
+def _can_be_sent(config: Mapping[str, Any], name: str) -> bool:
+    """Return whether another process can have a config: a program may give agents anything."""
+    try:
+        pack({**config})
+    except NotSnapshotable as error:
+        log.warning("agents_run_in_the_servers_process", model=name, reason=str(error))
+        return False
+    return True
 
 
 class _Any(Collection[str]):

@@ -1,6 +1,8 @@
 """Which models of agents get a process of their own, and what keeps one from starting."""
 
 import importlib
+import os
+import random
 import re
 import sys
 from contextlib import closing
@@ -10,12 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import Town
 
 from perdure.bptk import DataCollector, SimultaneousScheduler
+from perdure.dialects.bptk.agent_query import AgentQuery, series_of
 from perdure.engines.reference import EngineReference
-from perdure.errors import EvaluationFailed, InvalidScenario, ModelChanged
+from perdure.errors import EvaluationFailed, Invalid, InvalidScenario, ModelChanged
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
 from perdure.execution.spare_processes import spares
 from perdure.scenarios import Catalogue, Scenario
@@ -103,7 +107,7 @@ def test_outputs_and_errors_are_those_of_a_model_that_is_stepped_here(tmp_path: 
 
 
 @pytest.mark.parametrize("state", ["'walking'", "5", "Way.SLOW"])
-def test_complete_runs_have_a_process_too_if_that_can_send_what_they_answer(
+def test_complete_runs_have_a_process_too_and_answer_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
     text = f"import enum\nclass Way(enum.Enum):\n    SLOW = 1\n{TEXT}".replace('"walking"', state)
@@ -125,6 +129,67 @@ def test_complete_runs_have_a_process_too_if_that_can_send_what_they_answer(
     assert answers[0][0] == 1.0 and [*answers[0][1]] == [1, 2, 3]
     assert [*starts[0]] == ["walker"] and len(starts[0]["walker"]["states"]) == 1
     assert len({*(tmp_path / "processes").read_text().split()}) == 3
+
+
+BECOMING = """
+    def act(self, time, round_no, step_no):
+        with open({log!r}, "a") as file: file.write(f"{{os.getpid()}} ")
+        if time > 1: self.state = {state}
+"""
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [("Way.SLOW", "Way.SLOW"), ("Manner.CALM", "calm"), ("2.5", "2.5"), ("None", "None"), ("np.int8(3)", 3)],
+)
+def test_states_that_are_no_texts_are_answered_by_name_and_computed_once(
+    tmp_path: Path, state: str, name: str | int
+) -> None:
+    log = str(tmp_path / "log")
+    kinds = "class Way(enum.Enum):\n    SLOW = 1\nclass Manner(str, enum.Enum):\n    CALM = 'calm'\n"
+    text = TEXT.replace("class Walk(", f"{BECOMING.format(log=log, state=state)}\nclass Walk(")
+    (tmp_path / "walk.py").write_text(f"import enum, os\nimport numpy as np\n{kinds}{text}model = Walk\n")
+    scenario = scenario_of("walk", tmp_path)
+    model: Any = scenario.model
+    _, collected = model.run_config(scenario.config([], seed=1))
+    assert [{*found["walker"]} for found in collected.values()] == [{"walking"}, {name}, {name}]
+    assert series_of(collected, AgentQuery(agents=["walker"], states=[name]), gaps=True) == {  # type: ignore[list-item]
+        "walker": {name: {2: 2, 3: 2}}
+    }
+    pids = Path(log).read_text().split()
+    assert len(pids) == 6 and len({*pids}) == 1 and int(pids[0]) != os.getpid()
+    with closing(
+        scenario.start(scenario.config(["agents/walker", f"agents/walker/{name}"], seed=1))
+    ) as engine:
+        engine.step({})
+        found = engine.step({})
+    assert found["agents/walker"] == {name: 2}
+    assert found[f"agents/walker/{name}"] == (2 if isinstance(name, str) else 0)
+
+
+def test_an_object_as_a_state_is_refused_by_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "walk.py").write_text(TEXT.replace('"walking"', "Walk") + "model = Walk\n")
+    scenario = scenario_of("walk", tmp_path)
+    with pytest.raises(Invalid, match=r"can't name the state <class .*Walk'> of agents"):
+        scenario.model.run_config(scenario.config([], seed=1))  # type: ignore[attr-defined]
+    with (
+        closing(scenario.start(scenario.config(["agents/walker"], seed=1))) as engine,
+        pytest.raises(Invalid, match="A state is a text, a number or a member"),
+    ):
+        engine.step({})
+
+
+def test_agents_with_what_no_other_process_can_have_run_here(tmp_path: Path) -> None:
+    log = str(tmp_path / "log")
+    text = TEXT.replace("class Walk(", f"{BECOMING.format(log=log, state='5')}\nclass Walk(")
+    (tmp_path / "walk.py").write_text(f"import os\n{text}model = Walk\n")
+    given = {"helper": {"type": "Any", "value": Helper()}}
+    definition = {**DEFINITION, "agents": [{"name": "walker", "count": 2, "properties": given}]}
+    scenario = scenario_of("walk", tmp_path, scenarios={"base": definition})
+    with capture_logs() as logged:
+        assert scenario.model.run_config(scenario.config([], seed=1))[0] == 1.0  # type: ignore[attr-defined]
+    assert [each["event"] for each in logged] == ["agents_run_in_the_servers_process"]
+    assert {*map(int, Path(log).read_text().split())} == {os.getpid()}
 
 
 def test_an_object_is_made_again_in_the_process_if_it_is_known_by_name(tmp_path: Path) -> None:
@@ -194,6 +259,73 @@ def test_what_the_process_cannot_import_is_said(tmp_path: Path, monkeypatch: pyt
         InvalidScenario, match="process can't import the model 'Walk': KeyError: 'WALKS_FOLDER'"
     ):
         shown(scenario_of("walk", tmp_path))
+
+
+BUILDING = """
+    def instantiate_model(self):
+        super().instantiate_model()
+        {act}
+
+model = Built
+"""
+
+
+def building(folder: Path, *lines: str) -> Scenario:
+    """Return the scenario of a model that does more when it is built."""
+    text = BUILDING.format(act="\n        ".join(lines))
+    (folder / "walk.py").write_text(
+        f"import os, time\nfrom pathlib import Path\n{TEXT}\nclass Built(Walk):{text}"
+    )
+    return scenario_of("walk", folder)
+
+
+def test_what_differs_from_one_construction_to_the_next_is_no_change_of_the_model(tmp_path: Path) -> None:
+    lines = ["self.made_at = time.time()", "self.constant(f'drawn_{random.random()}').equation = 1.0"]
+    lines.append("self.constant('drawn').equation = random.random()")
+    scenario, again = building(tmp_path, *lines), scenario_of("walk", tmp_path)
+    drawn = random.getstate()
+    assert scenario.model.fingerprint() == again.model.fingerprint()
+    assert random.getstate() == drawn
+    assert len({*shown(scenario)}) == 3
+
+
+def test_the_order_of_terms_and_factors_is_no_change_of_the_model_but_that_of_others_is(
+    tmp_path: Path,
+) -> None:
+    names = tmp_path / "names"
+    lines = [
+        *(f"{name} = self.constant({name!r})" for name in "abc"),
+        "for each in (a, b, c): each.equation = 2.0",
+        f"self.converter('sum').equation = eval(Path({str(names)!r}).read_text())",
+    ]
+    names.write_text("a + b * 2.0 * c + c")
+    scenario = building(tmp_path, *lines)
+    names.write_text("c + (a + c * b * 2.0)")
+    assert len(shown(scenario)) == 3
+    assert scenario_of("walk", tmp_path).model.fingerprint() == scenario.model.fingerprint()
+    for other in ("a + b * 2.0 * c", "a + b + 2.0 * c + c", "a + b * 2.0 * c - c"):
+        names.write_text(other)
+        with pytest.raises(ModelChanged, match="builds it differently: the equation of 'sum'"):
+            shown(scenario)
+        assert scenario_of("walk", tmp_path).model.fingerprint() != scenario.model.fingerprint()
+    names.write_text("a - b / c")
+    scenario = building(tmp_path, *lines)
+    names.write_text("b - a / c")
+    with pytest.raises(ModelChanged, match="the equation of 'sum'"):
+        shown(scenario)
+
+
+def test_what_a_process_builds_differently_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WALKS_RATE", "7")
+    scenario = building(
+        tmp_path,
+        "self.rate = float(os.environ.get('WALKS_RATE', '1'))",
+        "self.points['curve'] = [[0.0, self.rate], [1.0, 2.0]]",
+        "if self.rate > 1: self.only = 2",
+    )
+    with pytest.raises(ModelChanged) as raised:
+        shown(scenario)
+    assert "differently: the attribute 'only', the attribute 'rate', the points 'curve'." in str(raised.value)
 
 
 def test_a_timeout_is_a_positive_number_of_a_manager_of_agents() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from perdure.engines.agents.engine import AgentEngine
+from perdure.engines.agents.outputs import plain, state_name
 from perdure.errors import NotSnapshotable
 from perdure.state.codec import State
 
@@ -40,7 +41,7 @@ class CompleteRun:
         found: dict[str, dict[str, dict[Any, None]]] = {}
         for agent in self._engine.model.agents:
             kind = found.setdefault(agent.agent_type, {"states": {}, "properties": {}})
-            kind["states"][agent.state] = None
+            kind["states"][state_name(agent.state)] = None
             kind["properties"] |= dict.fromkeys(agent.properties)
         return {
             "agents": {kind: {key: [*names] for key, names in each.items()} for kind, each in found.items()}
@@ -56,11 +57,13 @@ class CompleteRun:
         ------
         EvaluationFailed
             If the model's code raises.
+        Invalid
+            If an agent was in a state that has no name.
         """
         self._engine.run()
         self.finished = True
         model = self._engine.model
-        collected = [[time, found] for time, found in (model.statistics() or {}).items()]
+        collected = [[time, _named(found)] for time, found in (model.statistics() or {}).items()]
         return {"progress": model.scheduler.progress, "collected": collected}
 
     def snapshot(self) -> State:
@@ -79,3 +82,10 @@ class CompleteRun:
     def reusable(self) -> bool:
         """Whether nothing is left in its process; asked once it is closed."""
         return self._engine.reusable
+
+
+def _named(collected: Any) -> Any:
+    """Return what was collected as plain data, with the names of states."""
+    if isinstance(collected, dict):
+        return {state_name(key): _named(value) for key, value in collected.items()}
+    return plain(collected)

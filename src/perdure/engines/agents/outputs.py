@@ -4,10 +4,13 @@
 ``agents/<type>/<state>/<property>/<statistic>`` the total, max, min or mean of a numeric property, None where
 nobody is in the state; ``individuals/<type>/<property>`` is id → type and value of a property of each agent.
 In each part, ``%`` and ``/`` are percent-encoded. Any other name is that of an element.
+
+States are named by `state_name`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,8 +18,9 @@ import numpy as np
 
 from perdure.engines.agents.agent import Agent
 from perdure.engines.agents.collectors import STATISTICS, Statistics
+from perdure.errors import Invalid
 
-__all__ = ["AGENTS", "INDIVIDUALS", "AgentOutput", "OutputNames", "asked", "parsed"]
+__all__ = ["AGENTS", "INDIVIDUALS", "AgentOutput", "OutputNames", "asked", "parsed", "plain", "state_name"]
 
 AGENTS, INDIVIDUALS = "agents", "individuals"
 
@@ -52,10 +56,10 @@ class AgentOutput:
 
     def value(self, statistics: Statistics, agents: Sequence[Agent]) -> Any:
         """Return the output's value as plain data."""
-        states = statistics.get(self.kind, {})
+        states = {state_name(state): found for state, found in statistics.get(self.kind, {}).items()}
         if self.state is None and self.name is not None:
             return {
-                str(agent.id): _plain(agent.properties[self.name])
+                str(agent.id): plain(agent.properties[self.name])
                 for agent in agents
                 if agent.agent_type == self.kind and self.name in agent.properties
             }
@@ -64,7 +68,7 @@ class AgentOutput:
         found = states.get(self.state, {})
         if self.name is None:
             return found.get("count", 0)
-        return _plain(found.get(self.name, {}).get(self.statistic))
+        return plain(found.get(self.name, {}).get(self.statistic))
 
 
 class OutputNames(Collection[str]):
@@ -142,18 +146,38 @@ def asked(
     return found
 
 
+def state_name(state: Any) -> str | int:
+    """Return how answers name a state: a text or an integer as it is, others by their text.
+
+    Raises
+    ------
+    Invalid
+        If it is none of None, a text, a number or a member of an enumeration.
+    """
+    if isinstance(state, str):
+        return str.__str__(state)  # also that of a member of an enumeration of texts
+    if isinstance(state, int | np.integer) and not isinstance(state, bool):
+        return int(state)
+    if state is None or isinstance(state, bool | float | Enum | np.generic):
+        return str(state)
+    raise Invalid(
+        f"Answers can't name the state {state!r:.80} of agents. A state is a text, a number or a member of "
+        "an enumeration."
+    )
+
+
 def _quoted(part: str) -> str:
     return part.replace("%", "%25").replace("/", "%2F")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON has it; text of an object that JSON has nothing for."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, Agent):
         return value.id
     return value if isinstance(value, bool | int | float | str | None) else str(value)
