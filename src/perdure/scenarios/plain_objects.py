@@ -23,7 +23,8 @@ _REPLACED = frozenset({"_origin", "_by_id", "data_collector", "scheduler", "upgr
 def attributes_of_object(model: Model) -> dict[str, State] | None:
     """Return the attributes in which a model differs from a bare one; None if they aren't plain data.
 
-    Lists, dicts and arrays that occur twice aren't plain, as each would become two; nor are views of arrays.
+    Lists, dicts and arrays that occur twice aren't plain, as each would become two; nor are views of arrays,
+    and arrays in another order of memory than C's, which would get that one: sums may depend on it.
     """
     kind, collector = type(model), model.data_collector
     copies = any(hasattr(kind, name) for name in ("__deepcopy__", "__setstate__"))
@@ -43,8 +44,9 @@ def attributes_of_object(model: Model) -> dict[str, State] | None:
         return None
     parts = [*_containers(found)]
     shared = len({*map(id, parts)}) < len(parts)
-    views = any(isinstance(part, np.ndarray) and part.base is not None for part in parts)
-    return None if shared or views else found
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    straight = all(array.base is None and array.flags.c_contiguous for array in arrays)
+    return found if straight and not shared else None
 
 
 def object_with(kind: type[Model], attributes: dict[str, State]) -> Model:

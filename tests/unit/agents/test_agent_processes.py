@@ -216,6 +216,9 @@ def test_an_object_of_plain_data_is_made_again_from_its_class(tmp_path: Path) ->
     here.numbers, here.helper = numbers, Helper()
     found = [scenario_of(plain), scenario_of(here)]
     assert [each.model.isolated for each in found] == [True, False]  # type: ignore[attr-defined]
+    for order, isolated in (("F", False), ("C", True)):
+        here.numbers, here.helper = np.ones((2, 3), order=order), None  # type: ignore[call-overload]
+        assert scenario_of(here).model.isolated is isolated  # type: ignore[attr-defined]
     plain.numbers[3] = 0.0  # what was registered is a copy
     assert shown(found[0]) == shown(found[1])
     assert min(shown(found[0])) > 10.0

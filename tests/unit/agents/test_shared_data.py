@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from perdure.bptk import Agent, Model
+from perdure.engines.agents import known_objects
 from perdure.engines.agents.engine import AgentEngine
 from perdure.engines.agents.program_data import ProgramData
-from perdure.errors import InvalidState, NotSnapshotable
+from perdure.errors import HashSeedChanged, InvalidState, NotSnapshotable
 from perdure.scenarios.agent_model import AgentModel
 from perdure.state.codec import decode, encode
 
@@ -414,6 +415,33 @@ def test_a_process_whose_program_keeps_what_may_have_changed_unseen_has_no_other
     engine.snapshot()
     engine.close()
     assert not engine.reusable
+
+
+class Wordy(Idle):
+    def initialize(self) -> None:
+        self.words = {"north", "south"}
+
+
+class Numeric(Idle):
+    def initialize(self) -> None:
+        self.numbers = {2, 5}
+
+
+def test_sets_of_texts_are_restored_only_under_the_hash_seed_that_they_were_saved_under(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known_objects, "HASH_SEED", "5")
+    engines = {kind: engine_of(kind) for kind in (Wordy, Numeric)}
+    states = {kind: decode(encode(engine.snapshot())) for kind, engine in engines.items()}
+    for kind, engine in engines.items():
+        engine.restore(states[kind])
+    for other in ("6", "random"):
+        monkeypatch.setattr(known_objects, "HASH_SEED", other)
+        with pytest.raises(HashSeedChanged, match=r"PYTHONHASHSEED\. Set it to '5'"):
+            engines[Wordy].restore(states[Wordy])
+        engines[Numeric].restore(states[Numeric])
+    with pytest.raises(NotSnapshotable, match="a set of texts or objects differs"):
+        engines[Wordy].snapshot()
 
 
 class Reading(Idle):

@@ -22,10 +22,12 @@ from perdure.engines.system_dynamics import Model, Module
 from perdure.engines.system_dynamics.elements import Element
 from perdure.engines.system_dynamics.expression import Expression
 
-__all__ = ["KnownObjects"]
+__all__ = ["HASH_SEED", "KnownObjects"]
 
 _KINDS = (Agent, Model, Module, Expression)
-_HASH_SEED_IS_FIXED = os.environ.get("PYTHONHASHSEED", "random") not in ("", "random")
+
+HASH_SEED = os.environ.get("PYTHONHASHSEED", "random") or "random"
+"""What decides the order of sets of texts in this process; `random` if it isn't fixed."""
 
 
 class KnownObjects:
@@ -44,9 +46,12 @@ class KnownObjects:
         Events that are saved by themselves.
     fixtures
         What can't be saved and is there after each import, by its records.
-    """
 
-    texts_keep_their_hash = _HASH_SEED_IS_FIXED  # as in the processes that step agents
+    Attributes
+    ----------
+    has_sets_of_texts
+        Whether any were recorded.
+    """
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class KnownObjects:
     ) -> None:
         self._model = model
         self._fixtures = fixtures
+        self.has_sets_of_texts = False
         self._agents = agents
         self._events = events
         self._numbers = dict(zip(map(id, agents), range(len(agents)), strict=True))
@@ -75,6 +81,15 @@ class KnownObjects:
         found: dict[int, list[Any]] = {id(event): ["event", n] for n, event in enumerate(self._events)}
         found |= {number: ["constructed", name] for number, name in constructed.items()}
         return found | {id(self._model): ["model"]}
+
+    @property
+    def texts_keep_their_hash(self) -> bool:
+        """Whether sets of texts can be recorded: with a fixed seed, as in the processes that step agents.
+
+        That is asked when one is met, which is noted.
+        """
+        self.has_sets_of_texts = True
+        return HASH_SEED != "random"
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is code, an agent, or something of a model."""

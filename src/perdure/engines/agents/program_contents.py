@@ -136,8 +136,12 @@ class _Comparing:
         self._known = known
         self._fixtures = fixtures
         self._place = place
-        self.texts_keep_their_hash = known.texts_keep_their_hash
         self.whole = True
+
+    @property
+    def texts_keep_their_hash(self) -> bool:
+        """Whether sets of texts can be recorded."""
+        return self._known.texts_keep_their_hash
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is known, or can't be saved for its type."""

@@ -10,6 +10,7 @@ from itertools import chain
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from perdure.engines.agents import known_objects
 from perdure.engines.agents.agent import Agent
 from perdure.engines.agents.columns import row_of, values_of
 from perdure.engines.agents.events import Event
@@ -29,7 +30,7 @@ from perdure.engines.objects.recording import Recorder
 from perdure.engines.system_dynamics import Model as SystemDynamics
 from perdure.engines.system_dynamics import Module
 from perdure.engines.system_dynamics.expression import Expression
-from perdure.errors import InvalidState, PerdureError
+from perdure.errors import HashSeedChanged, InvalidState, PerdureError
 from perdure.state.codec import State
 
 if TYPE_CHECKING:
@@ -144,6 +145,8 @@ class Constructed:
         recorder.run()
         state["agents"] = tables
         state["nodes"] = recorder.nodes
+        if known.has_sets_of_texts:
+            state["hash seed"] = known_objects.HASH_SEED
         problems.check()
         if not self._was_read:
             self._read(state, known, recorder)
@@ -196,6 +199,12 @@ class Constructed:
     def _restore(self, state: Any) -> None:
         model = self._model
         state = renewed(state)
+        seed = state.get("hash seed", known_objects.HASH_SEED)
+        if seed != known_objects.HASH_SEED:
+            raise HashSeedChanged(
+                f"The state of {model.name!r} has sets of texts, whose order depends on PYTHONHASHSEED. Set "
+                f"it to {seed!r}, as it was when the state was saved."
+            )
         tables = state["agents"]
         agents: list[Agent] = []
         events: list[Event] = []

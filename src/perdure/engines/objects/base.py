@@ -14,7 +14,10 @@ class Known(Protocol):
 
     @property
     def texts_keep_their_hash(self) -> bool:
-        """Whether each process that reads a record has the ``PYTHONHASHSEED`` of this one."""
+        """Whether each process that reads a record has the ``PYTHONHASHSEED`` of this one.
+
+        Asked only if there are sets of texts.
+        """
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is known, or must be: it isn't taken apart.

@@ -113,8 +113,10 @@ def _frozenset(recording: Recording, values: frozenset[Any]) -> list[Any]:
 def _elements(recording: Recording, iterator: Iterator[Any], values: Any) -> list[Any]:
     """Return the elements of a set in its order, if their hashes are the same wherever it is restored."""
     elements = [*iterator]
+    if all(has_fixed_hash(element, texts=False) for element in elements):
+        return elements
     texts = recording.known.texts_keep_their_hash
-    if not all(has_fixed_hash(element, texts=texts) for element in elements):
+    if not texts or not all(has_fixed_hash(element, texts=True) for element in elements):
         what = "objects" if texts else "texts or objects"
         raise Unsavable(
             values, f"the order of a set of {what} differs from process to process; keep a list or a dict"
