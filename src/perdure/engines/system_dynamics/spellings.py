@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from perdure.errors import InvalidOverride
 
 __all__ = ["AnySpelling", "by_own_names", "canonical", "spelling_of"]
 
+REMEMBERED = 200  # characters of names whose forms are kept in memory
+
+_UNDERSCORES = re.compile("_+")
 _BLANKS = re.compile(r"[\s_\u00a0]+|\\n")
 _MARKS = re.compile(r"_?([\[\],])_?")
 
@@ -17,8 +21,13 @@ def canonical(name: str) -> str:
 
     Source: XMILE 1.0, section 3.2.2; Vensim's names follow the same rule.
     """
+    return _canonical(name) if len(name) <= REMEMBERED else _canonical.__wrapped__(name)
+
+
+@lru_cache(10_000)  # names of the same elements, for each of the cells of arrays
+def _canonical(name: str) -> str:
     plain = name.strip().replace('\\"', '"')
-    return re.sub("_+", "_", _BLANKS.sub("_", plain)).casefold()
+    return _UNDERSCORES.sub("_", _BLANKS.sub("_", plain)).casefold()
 
 
 def spelling_of(names: Iterable[str]) -> Callable[[str], str]:
