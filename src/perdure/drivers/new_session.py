@@ -11,6 +11,7 @@ from perdure.errors import InvalidScenario
 from perdure.numerics import Numerics
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.catalogue import check_outputs
+from perdure.scenarios.model import ServedModel, overridden
 from perdure.settings import Settings
 
 __all__ = ["new_session_spec"]
@@ -35,6 +36,7 @@ def new_session_spec(
     seed = chosen_seed(request.seed)
     configs = [
         _beginning_with(
+            scenario.model,
             request.settings.get(scenario.manager, {}).get(scenario.name, {}),
             scenario.config(outputs, seed=seed, timestep=request.dt),
         )
@@ -71,6 +73,9 @@ def _selected(request: NewSession, catalogue: Catalogue) -> list[Scenario]:
     return chosen
 
 
-def _beginning_with(settings: Mapping[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _beginning_with(
+    model: ServedModel, settings: Mapping[str, Any], config: dict[str, Any]
+) -> dict[str, Any]:
     """Return an engine's config with the settings that its session begins with."""
-    return {**config, **{kind: {**config.get(kind, {}), **values} for kind, values in settings.items()}}
+    given = {kind: overridden(model, kind, config.get(kind, {}), values) for kind, values in settings.items()}
+    return {**config, **given}

@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from perdure.engines.base import Engine
+from perdure.engines.system_dynamics.spellings import AnySpelling, by_own_names
 from perdure.errors import suggest
 
-__all__ = ["ServedModel", "Settings", "unknown_names"]
+__all__ = ["ServedModel", "Settings", "overridden", "own_name", "unknown_names"]
 
 Settings = dict[str, dict[str, Any]]
 """What is set in a scenario: kind (``constants``, ``points``, ``inputs``) → name → value."""
@@ -120,6 +121,37 @@ class ServedModel(Protocol):
     def simulate(self, config: Mapping[str, Any]) -> tuple[list[float], dict[str, list[Any]]]:
         """Run it from start to stop; return the times, and each output's values at them."""
         ...
+
+
+def own_name(model: ServedModel, kind: str, name: str) -> str:
+    """Return the name that a model has for what a client may set; other names as they are."""
+    names = model.settable.get(kind)
+    return names.own(name) if isinstance(names, AnySpelling) else name
+
+
+def overridden(
+    model: ServedModel, kind: str, base: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return settings of a kind with others over them, which replace those of the same names.
+
+    Parameters
+    ----------
+    model
+        The model, which may know several spellings of a name.
+    kind
+        ``constants``, ``points`` or ``inputs``.
+    base
+        Settings by the names that the model has.
+    given
+        The others, by any spellings.
+
+    Raises
+    ------
+    InvalidOverride
+        If `given` has one name in two spellings.
+    """
+    names = model.settable.get(kind)
+    return {**base, **by_own_names(given, kind, names.own if isinstance(names, AnySpelling) else str)}
 
 
 def unknown_names(

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.engines.system_dynamics import Model
-from perdure.engines.system_dynamics.spellings import by_own_names
-from perdure.scenarios.model import ServedModel, Settings
+from perdure.scenarios.model import ServedModel, Settings, overridden
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = ["MODEL_FILES", "adapted_to", "is_model_file", "load_model_file"]
@@ -58,14 +57,12 @@ def adapted_to(
     InvalidOverride
         If the manager or the scenario sets a name twice, in two spellings.
     """
+    settings: Settings = {
+        kind: overridden(model, kind, overridden(model, kind, {}, base.get(kind, {})), given)
+        for kind, given in own.items()
+    }
     if not isinstance(model, SystemDynamicsModel) or not model.model.all_overridable:
-        return model, {kind: {**base.get(kind, {}), **given} for kind, given in own.items()}
-    settings: Settings = {}
-    for kind, given in own.items():
-        inherited, named = (
-            by_own_names(each, kind, model.model.spelled) for each in (base.get(kind, {}), given)
-        )
-        settings[kind] = inherited | named
+        return model, settings
     constants = {name: _number(value) for name, value in settings["constants"].items()}
     elements = model.model.elements
     replaced = {

@@ -17,7 +17,7 @@ from perdure.errors import check_limit
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.catalogue import check_outputs
-from perdure.scenarios.model import ServedModel
+from perdure.scenarios.model import ServedModel, overridden
 from perdure.settings import Settings
 from perdure.web.dialect import Call
 
@@ -275,5 +275,5 @@ def _config(scenario: Scenario, equations: list[str], given: Mapping[str, Any]) 
     times = {name: run_specs[name] for name in RUN_SPECS if name in run_specs}
     config = replace(scenario, run_specs={**scenario.run_specs, **times}).config(equations, seed=0)
     for kind in scenario.model.settable:
-        config[kind] = {**config[kind], **given.get(kind, {})}
+        config[kind] = overridden(scenario.model, kind, config[kind], given.get(kind, {}))
     return config

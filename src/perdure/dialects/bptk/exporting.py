@@ -13,6 +13,7 @@ from perdure.errors import Invalid, MissingExtra
 from perdure.scenarios import Scenario
 from perdure.scenarios.bulk import run
 from perdure.scenarios.catalogue import check_outputs
+from perdure.scenarios.model import overridden
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,8 @@ class Export:
         tables = []
         for values in itertools.product(*(np.arange(*span) for span in settings.values())):
             given = dict(zip(settings, map(float, values), strict=True))
-            frame = _run(replace(scenario, constants={**scenario.constants, **given}), equations)
+            constants = overridden(scenario.model, "constants", scenario.constants, given)
+            frame = _run(replace(scenario, constants=constants), equations)
             tables.append(frame.assign(**given, time=frame.index))
         return _joined(tables)
 

@@ -11,6 +11,7 @@ from typing import Any
 from perdure.engines.system_dynamics import Model
 from perdure.errors import Invalid
 from perdure.scenarios import Catalogue, Scenario
+from perdure.scenarios.model import own_name
 from perdure.scenarios.scenario import frozen
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
@@ -78,11 +79,11 @@ class SimulationScenario:
 
     def get_property_value(self, name: str) -> Any:
         """Return the value of a constant."""
-        return self.constants[name]
+        return self.constants[own_name(self.registered.model, "constants", name)]
 
     def set_property_value(self, name: str, value: float) -> None:
         """Set a constant."""
-        self.constants[name] = value
+        self.constants[own_name(self.registered.model, "constants", name)] = value
 
     def register(self, catalogue: Catalogue) -> None:
         """Register the scenario again if it was changed."""

@@ -88,6 +88,10 @@ class AnySpelling(Collection[str]):
         self._names = names
         self._spelled = spelled
 
+    def own(self, name: str) -> str:
+        """Return the name itself for a spelling of it, and other names as they are."""
+        return self._spelled(name)
+
     def __contains__(self, name: object) -> bool:
         return name in self._names or (isinstance(name, str) and self._spelled(name) in self._names)
 
