@@ -235,18 +235,17 @@ class Experiments:
         version
             One that another run pinned; by default the newest.
         """
-        if version is None:
-            version = self.get(name).version
-            self._sets.pin(name, version, run)
+        while True:
+            pinned = self.get(name).version if version is None else version
+            self._sets.pin(name, pinned, run)
+            there = self._sets.version(name, pinned) is not None
             # A deletion that didn't see the pin has made the experiment unseen before.
-            if self._sets.current(name) is not None:
-                return version
-        else:
-            self._sets.pin(name, version, run)
-            if self._sets.version(name, version) is not None:
-                return version
-        self._sets.unpin(name, run)
-        raise ExperimentNotFound(experiment=name)
+            if there and (version is not None or self._sets.current(name) is not None):
+                return pinned
+            self._sets.unpin(name, run)
+            if version is not None:
+                raise ExperimentNotFound(experiment=name)
+            # It was deleted, as `get` says now; or replaced long ago, and removed before the pin was there.
 
     def unpin(self, name: str, run: str) -> None:
         """Let go of what a run had pinned; harmless if that is nothing."""

@@ -176,9 +176,10 @@ class FileSets:
     # Pinning ------------------------------------------------------------------------------------------------
 
     def pin(self, name: str, number: int, run: str) -> None:
-        """Keep a version for a run."""
-        with suppress(FileExistsError):
-            self._objects.create(self._pin_key(encoded(name), number, run), b"pin")
+        """Keep a version for a run; if it is still there after that, it stays."""
+        key = encoded(name)
+        with self._locks.of(f"{self._prefix}/{key}"), suppress(FileExistsError):
+            self._objects.create(self._pin_key(key, number, run), b"pin")
 
     def unpin(self, name: str, run: str) -> None:
         """Unpin the version that a run has pinned, if there is one."""

@@ -11,7 +11,7 @@ from tests.support.zips import PENDULUM, opened, unzipped, zip_of
 
 from perdure.artifacts import ArtifactLimits, Artifacts, Condition
 from perdure.artifacts.experiments import ANY, Experiments
-from perdure.artifacts.filesets import GRACE_SECONDS
+from perdure.artifacts.filesets import GRACE_SECONDS, FileSets
 from perdure.errors import (
     ArtifactNotFound,
     ArtifactsUnavailable,
@@ -292,6 +292,26 @@ def test_downloads_and_launches_all_the_while_get_whole_files(
         for one in working:
             one.result()
     assert content(ada, "e")["data"] == versions[-1]
+
+
+def test_a_version_that_is_removed_before_it_is_pinned_is_not_the_one_that_a_run_gets(
+    ada: Experiments, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(ada)
+    pin = FileSets.pin
+
+    def late(sets: FileSets, name: str, number: int, run: str) -> None:
+        if number == 1:
+            for data in (b"2", b"3"):
+                ada.put(name, "data", [data], NOTHING)
+                clock.now += 2 * GRACE_SECONDS
+            ada.put(name, "data", [b"4"], NOTHING)
+        pin(sets, name, number, run)
+
+    monkeypatch.setattr(FileSets, "pin", late)
+    version = ada.pin("pendulum", "run")
+    assert version > 1
+    assert ada.version("pendulum", version).version == version
 
 
 def test_two_who_change_different_files_at_once_both_succeed(ada: Experiments) -> None:
