@@ -30,6 +30,7 @@ def test_a_scene_is_seen_live_and_along_the_savepoints(
         expect(where).to_contain_text(": 0 s of simulation time")
         page.reload()
         expect(where).to_contain_text("savepoint 1 of")
+        expect(slider).to_be_enabled()  # the savepoints are listed
         slider.press("ArrowRight")
         expect(where).to_contain_text(": 0.1 s of simulation time")
         assert violations(page, axe_script) == []
