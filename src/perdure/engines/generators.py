@@ -51,7 +51,8 @@ class Generators:
     ...     first = random.random()
     >>> state = engine.snapshot()
 
-    Blocks of different parts may be nested: a call of a script steps engines.
+    Blocks of different parts may be nested: a call of a script steps engines. After the outermost one the
+    process's generators are what they were before it: the program's own draws go on.
 
     Parameters
     ----------
@@ -72,8 +73,7 @@ class Generators:
         if not _active.installed:
             _install()
         self._outer = _active.part
-        if self._outer is not None:
-            self._outer._take()
+        (self._outer or _program)._take()
         self._put()
         _active.part, _active.thread = self, threading.get_ident()
         return self
@@ -81,8 +81,7 @@ class Generators:
     def __exit__(self, *_: object) -> None:
         self._take()
         _active.part, self._outer = self._outer, None
-        if _active.part is not None:
-            _active.part._put()
+        (_active.part or _program)._put()
 
     def entropy(self, size: int) -> bytes:
         """Return the next bytes of the part's stream."""
@@ -258,6 +257,7 @@ def _words_at(address: int) -> Any:
 
 _python = _find_python()
 _numpy: Any = _find_numpy()
+_program = Generators(0, "program")  # holds what isn't any part's, during the outermost block
 
 
 def plain_state(state: Any) -> Any:

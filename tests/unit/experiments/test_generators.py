@@ -86,6 +86,15 @@ def test_a_nested_party_leaves_the_outer_one_as_it_was(
         assert found + draw(second) == expected
 
 
+def test_the_outermost_party_leaves_the_draws_of_the_program_as_they_were() -> None:
+    random.seed(3)
+    right = random.Random(3)
+    for seed in (1, 2):
+        with Generators(seed, "engine"):
+            random.random()
+        assert random.random() == right.random()
+
+
 @pytest.mark.parametrize("name", sorted(DRAWS))
 def test_draws_repeat_with_the_seed_and_differ_between_parties(name: str) -> None:
     def drawn(seed: int, part: str) -> Any:
