@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -74,7 +74,6 @@ class AgentModel:
     manager: str = ""
     timeout: float | None = 60.0
     reference: EngineReference | None = None
-    probe: Model = field(init=False, repr=False, compare=False)
 
     engine_name: ClassVar[str] = "agents"
     reseeds: ClassVar[bool] = False  # its generators are part of its state
@@ -84,7 +83,11 @@ class AgentModel:
         if self.timeout is not None and not (finite(self.timeout) or 0.0) > 0.0:
             reason = f"the timeout of {self.name!r} is {self.timeout!r:.80}, not a positive number of seconds"
             raise InvalidScenario(reason=reason)
-        object.__setattr__(self, "probe", self._built())
+
+    @cached_property
+    def probe(self) -> Model:
+        """A model that is built and isn't run: it shows what there is."""
+        return self._built()
 
     @property
     def upgradable(self) -> bool:
@@ -366,12 +369,12 @@ def make_agents(
         given: Any = msgspec.convert(reference, EngineReference).load()
         program = program_of(given if isinstance(given, type) else type(given))  # before there is a run
         model = AgentModel(given if attributes is None else object_with(given, attributes), name, manager)
+        model.check_identity(code, built)
     except PerdureError:
         raise
     except (Exception, SystemExit) as error:  # it is the author's code
         reason = f"its process can't import the model {name!r}: {type(error).__name__}: {message_of(error)}"
         raise InvalidScenario(reason=reason.rstrip(".")) from error
-    model.check_identity(code, built)
     engine = AgentEngine(name, model.construct, program)
     if not complete:
         engine.initialize(config)

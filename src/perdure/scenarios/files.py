@@ -27,6 +27,7 @@ from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = [
     "GivenModel",
+    "load_agents",
     "load_attribute",
     "load_model",
     "load_system_dynamics",
@@ -122,8 +123,7 @@ def load_agents(given: object, manager: str, place: str, folder: Path | None = N
             reason=f"the model of {place} is {with_article(made.__name__)}, not a Model of perdure.bptk"
         )
     name = made.__name__ if isinstance(found, type) else found.name
-    with users_code(f"the model of {place}"):
-        return AgentModel(found, name or made.__name__, manager, reference=reference)
+    return AgentModel(found, name or made.__name__, manager, reference=reference)
 
 
 def _found(name: str, folder: Path | None) -> tuple[Any, EngineReference]:

@@ -11,7 +11,15 @@ import structlog
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidOverride, InvalidScenario, suggest
 from perdure.scenarios.agent_model import AgentModel
-from perdure.scenarios.files import GivenModel, load_agents, load_model, model_of, model_source, served
+from perdure.scenarios.files import (
+    GivenModel,
+    load_agents,
+    load_model,
+    model_of,
+    model_source,
+    served,
+    users_code,
+)
 from perdure.scenarios.model import ServedModel
 from perdure.scenarios.model_files import MODEL_FILES, adapted_to, is_model_file
 from perdure.scenarios.scenario import Scenario, frozen
@@ -101,7 +109,7 @@ class Manager:
         self.scenarios[name] = self.make(name, definition)
 
     def set_timeout(self, timeout: Any) -> None:
-        """Let a step of agents in a process of their own take so many seconds; None for any.
+        """Limit the seconds that a step of its agents may take in their process; None sets no limit.
 
         Raises
         ------
@@ -110,8 +118,9 @@ class Manager:
         """
         if not isinstance(self.given, AgentModel):
             raise InvalidScenario(reason=f"only managers of agents have a timeout, and {self.name!r} is none")
-        self.given = replace(self.given, timeout=timeout)
-        self.renew()
+        if timeout is not self.given.timeout:
+            self.given = replace(self.given, timeout=timeout)
+            self.renew()
 
     def renew(self) -> None:
         """Copy the given model again, as it is now, and run the scenarios with that."""
@@ -135,8 +144,9 @@ class Manager:
             self.remarks.append(remark)
 
     def _freeze(self) -> None:
-        self.model = served(self.given).frozen()
-        self.fingerprint = self.model.fingerprint()
+        with users_code(f"the model of the manager {self.name!r}"):
+            self.model = served(self.given).frozen()
+            self.fingerprint = self.model.fingerprint()
 
     def make(self, name: str, definition: Mapping[str, Any], model: ServedModel | None = None) -> Scenario:
         """Return a scenario from its definition without adding it.
@@ -225,7 +235,10 @@ def _manager(name: str, place: str, definition: Mapping[str, Any], folder: Path 
         raise InvalidScenario(reason=f"{place} has no model")
     if str(definition.get("type") or "sd").lower() == "abm":
         source = None if isinstance(given, Model | type) else _check_name(place, given)
-        return Manager(name, load_agents(given, name, place, folder), source)
+        agents = load_agents(given, name, place, folder)
+        if "timeout" in definition:
+            agents = replace(agents, timeout=definition["timeout"])
+        return Manager(name, agents, source)
     if isinstance(given, GivenModel | type):
         return Manager(name, model_of(given, f"the model of {place}"))
     source = _check_name(place, given)

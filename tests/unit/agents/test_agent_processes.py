@@ -286,10 +286,15 @@ def test_what_differs_from_one_construction_to_the_next_is_no_change_of_the_mode
     lines = ["self.made_at = time.time()", "self.constant(f'drawn_{random.random()}').equation = 1.0"]
     lines.append("self.constant('drawn').equation = random.random()")
     scenario, again = building(tmp_path, *lines), scenario_of("walk", tmp_path)
-    drawn = random.getstate()
     assert scenario.model.fingerprint() == again.model.fingerprint()
-    assert random.getstate() == drawn
     assert len({*shown(scenario)}) == 3
+
+
+def test_registering_a_model_draws_nothing_from_the_generators_of_the_program(tmp_path: Path) -> None:
+    drawn, numbers = random.getstate(), encode(np.random.get_state()[1])
+    building(tmp_path, "self.seen = 1.0")
+    assert random.getstate() == drawn
+    assert encode(np.random.get_state()[1]) == numbers
 
 
 def test_the_order_of_terms_and_factors_is_no_change_of_the_model_but_that_of_others_is(
@@ -329,6 +334,19 @@ def test_what_a_process_builds_differently_is_named(tmp_path: Path, monkeypatch:
     with pytest.raises(ModelChanged) as raised:
         shown(scenario)
     assert "differently: the attribute 'only', the attribute 'rate', the points 'curve'." in str(raised.value)
+
+
+def test_a_model_is_built_twice_when_it_is_registered_with_all_that_its_manager_says() -> None:
+    built = []
+
+    class Counted(Town):
+        def instantiate_model(self) -> None:
+            built.append(self)
+            super().instantiate_model()
+
+    scenario = scenario_of(Counted, timeout=5.0, scenarios={"base": {"runspecs": DEFINITION["runspecs"]}})
+    assert scenario.model.outputs
+    assert len(built) == 2
 
 
 def test_a_timeout_is_a_positive_number_of_a_manager_of_agents() -> None:
