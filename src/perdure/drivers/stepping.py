@@ -122,7 +122,7 @@ class Stepping:
         live.overtaken = live.position < run.position
         if live.overtaken:
             try:
-                await self._threads.compute(lambda: self._live.catch_up(live, run.position))
+                await self._compute(live)(lambda: self._live.catch_up(live, run.position))
             except PerdureError as error:  # restoring it may succeed, or says what is wrong
                 log.info("session_not_caught_up", run=run.id, reason=str(error))
                 return False
