@@ -43,7 +43,7 @@ def column_of(values: list[Any], place: Place, recorder: Recorder) -> State:
 
 
 def values_of(column: Any, size: int, graph: Rebuilder) -> Sequence[Any]:
-    """Return the values of a column, for each of so many objects."""
+    """Return the values of a column: `size` of them, one for each object."""
     kind, *data = column
     if kind == "same":
         return [data[0]] * size

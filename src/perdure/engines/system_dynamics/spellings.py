@@ -31,10 +31,10 @@ def _canonical(name: str) -> str:
 
 
 def spelling_of(names: Iterable[str]) -> Callable[[str], str]:
-    """Return what gives each of the names for all of its spellings, and other names as they are.
+    """Return a function that maps each spelling of a name to that name, and any other text to itself.
 
-    Blanks beside brackets and commas don't count either. Names that have one spelling in common are told
-    apart.
+    Blanks beside brackets and commas don't count either. A spelling that several of the names share belongs
+    to none of them: they must be written as they are.
     """
     exact = dict.fromkeys(names)
     found: dict[str, str | None] = {}

@@ -51,7 +51,7 @@ def _element_count(c: Context, a: Nodes) -> Expression:
 
 
 def _fixed(name: str, arguments: int) -> Builtin:
-    """Return a function of XMILE that takes so many arguments."""
+    """Return a function of XMILE, with a fixed number of arguments."""
     return Builtin(arguments, arguments, XMILE[name].make, XMILE[name].aggregates)
 
 
