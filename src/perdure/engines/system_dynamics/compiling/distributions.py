@@ -37,8 +37,9 @@ def draw_key(seed: int, stream: str, variable: str, ordinal: int) -> int:
 
 
 def key_of_draw(seed: int, stream: str, variable: str, ordinal: float | str) -> int:
-    """Return the key of a random call as an `Instruction` has it: one with a seed of its own has its key by
-    that, whatever the seed and the stream of the run.
+    """Return the key of a random call, of which an `Instruction` holds the ordinal.
+
+    A call with a seed of its own has the same key in every run.
     """
     if isinstance(ordinal, float):
         return draw_key(seed, stream, variable, int(ordinal))
