@@ -115,6 +115,12 @@ export const shared: CSSResult = css`
   .spread {
     justify-content: space-between;
   }
+  .row + p-picture,
+  p-picture + details,
+  section + details,
+  form + details {
+    margin-top: 0.75rem;
+  }
   .grid {
     display: grid;
     grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr));

@@ -242,3 +242,17 @@ def test_a_server_that_was_killed_is_missed_and_its_runs_are_shown_again_without
                 made(api, "After", "x")
             expect(row(page, "After")).to_be_visible()
             assert page.evaluate("window.stayed") is True
+
+
+def test_what_the_server_serves_is_below_the_runs(served: Server, person: Opened) -> None:
+    page = person.tab(f"{served.url}/")
+    expect(page).to_have_url(f"{served.url}/ui/")
+    page.get_by_text("This server:").click()
+    part = page.locator("p-served")
+    expect(part).to_contain_text(f"This server: {served.url}")
+    expect(part.get_by_role("listitem").filter(has_text="epidemic")).to_contain_text("base, distancing")
+    expect(part).to_contain_text("stable_configurations")
+    for path in ("/docs", "/openapi.json", "/models", "/metrics"):
+        link = part.get_by_role("link", name=path, exact=True)
+        expect(link).to_have_attribute("href", f"{served.url}{path}")
+    expect(part).to_contain_text(f"curl {served.url}/runs")

@@ -47,8 +47,11 @@ export class PageCompare extends Part {
       }
       th,
       td {
-        min-width: 7rem;
+        min-width: 5.5rem;
         overflow-wrap: anywhere;
+      }
+      th:first-child {
+        min-width: 9rem;
       }
       .found {
         list-style: none;

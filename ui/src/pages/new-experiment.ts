@@ -113,20 +113,22 @@ export class PageNewExperiment extends Part {
                 <td class="number">${bytes(it.size)}</td>
                 <td>${when(it.modified)}</td>
                 <td>
-                  <button
-                    aria-label=${`Take ${it.name}`}
-                    aria-pressed=${this.experiment?.name === it.name}
-                    @click=${() => void this.#take(it.name)}
-                  >
-                    Take
-                  </button>
-                  <a
-                    class="button"
-                    download
-                    aria-label=${`Zip of ${it.name}`}
-                    href=${path(`/experiments/${it.name}/zip`)}
-                    >Zip</a
-                  >
+                  <div class="row">
+                    <button
+                      aria-label=${`Take ${it.name}`}
+                      aria-pressed=${this.experiment?.name === it.name}
+                      @click=${() => void this.#take(it.name)}
+                    >
+                      Take
+                    </button>
+                    <a
+                      class="button"
+                      download
+                      aria-label=${`Zip of ${it.name}`}
+                      href=${path(`/experiments/${it.name}/zip`)}
+                      >Zip</a
+                    >
+                  </div>
                 </td>
               </tr>`,
           )}

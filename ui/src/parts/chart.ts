@@ -48,6 +48,7 @@ export class PChart extends Part {
 
   #plot: uPlot | null = null;
   #data: uPlot.AlignedData = [[]];
+  #empty = true; // whether no curve has a value
   #drawn = "";
   #resizes = new ResizeObserver(() => this.#resize());
 
@@ -64,7 +65,9 @@ export class PChart extends Part {
   }
 
   override willUpdate(changed: PropertyValues<this>): void {
-    if (changed.has("series")) this.#data = joined(this.series);
+    if (!changed.has("series")) return;
+    this.#data = joined(this.series);
+    this.#empty = !this.series.some(({ y }) => Array.prototype.some.call(y, isValue));
   }
 
   override updated(changed: PropertyValues): void {
@@ -122,13 +125,14 @@ export class PChart extends Part {
         this.asTable
           ? this.#table(name)
           : html`<div
-              class="plot"
-              role="group"
-              tabindex="0"
-              aria-label=${`${name}. Arrow keys read values, plus and minus zoom, Escape shows all; the button Table shows the numbers.`}
-              @keydown=${this.#key}
-              @blur=${() => this.#plot?.setCursor({ left: -10, top: -10 })}
-            ></div>`
+                class="plot"
+                role="group"
+                tabindex="0"
+                aria-label=${`${name}. Arrow keys read values, plus and minus zoom, Escape shows all; the button Table shows the numbers.`}
+                @keydown=${this.#key}
+                @blur=${() => this.#plot?.setCursor({ left: -10, top: -10 })}
+              ></div>
+              ${this.#empty ? html`<p class="faint">There are no values yet.</p>` : nothing}`
       }
       <ul class="legend" aria-label="Curves">
         ${this.series.map((series, at) => this.#entry(series, at))}
@@ -379,6 +383,10 @@ export class PChart extends Part {
     const colors = { paper: this.#css("--panel"), ink: this.#css("--ink") };
     savePicture(this.#plot.ctx.canvas, this.heading || "chart", lines, colors);
   }
+}
+
+function isValue(value: number | null): boolean {
+  return value !== null;
 }
 
 declare global {

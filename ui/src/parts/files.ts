@@ -1,6 +1,6 @@
 // <p-files>: the files that a run wrote, as downloads; SVG is shown as an image on request.
 
-import { html, nothing } from "lit";
+import { css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { ApiError, get } from "../api.js";
 import { path } from "../base.js";
@@ -15,6 +15,15 @@ const AT_ONCE = 200; // files that are listed before more are asked for
 
 @customElement("p-files")
 export class PFiles extends Part {
+  static override styles = [
+    Part.styles,
+    css`
+      td:first-child {
+        overflow-wrap: anywhere;
+      }
+    `,
+  ];
+
   /** The id of the run, which has ended. */
   @property() run = "";
   @state() private files: FileRecord[] | null = null;

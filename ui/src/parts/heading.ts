@@ -24,6 +24,9 @@ export class PHeading extends Part {
       h1 {
         margin: 0;
       }
+      .row + .row {
+        margin-top: 0.5rem;
+      }
       form label {
         flex: 1 1 12rem;
       }

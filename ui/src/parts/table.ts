@@ -112,6 +112,10 @@ export class PTable<Row = unknown> extends Part {
         .minor {
           display: none;
         }
+        .line {
+          gap: 0 0.5rem;
+          padding: 0 0.6rem;
+        }
       }
     `,
   ];

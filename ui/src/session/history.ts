@@ -45,6 +45,7 @@ export class PSessionHistory extends CockpitPart {
       tbody th {
         font-weight: 400;
         color: var(--ink);
+        min-width: 9rem;
         overflow-wrap: anywhere;
       }
       form {
