@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from perdure.stores.commands.creation import Created
     from perdure.stores.commands.documents import Touch
     from perdure.stores.commands.locks import Lock
+    from perdure.stores.commit_times import CommitTimes, CommitTimesCounter
     from perdure.stores.memory import MemoryStore
     from perdure.stores.options import StoreOptions
     from perdure.stores.queue import QueueCount, QueueGroup, QueueState, QueueWait
@@ -84,6 +85,8 @@ __all__ = [
     "ChainLink",
     "ChildLimits",
     "Command",
+    "CommitTimes",
+    "CommitTimesCounter",
     "Committed",
     "Created",
     "Cursor",
@@ -171,6 +174,7 @@ _ENGINES = {
 _STORES = {
     "perdure.stores.base": ("Store", "Version"),
     "perdure.stores.chain": ("Chain", "ChainLink"),
+    "perdure.stores.commit_times": ("CommitTimes", "CommitTimesCounter"),
     "perdure.stores.commands.base": (
         *("Answers", "Command", "Committed", "Decision", "Moment", "Notice"),
         *("Query", "Retention", "Rows", "Write"),

@@ -3,16 +3,38 @@
 import logging
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from perdure.terminal import printable
 
 __all__ = ["Metrics", "configure_logging", "json_line"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class ReadHistogram(Collector):
+    """A histogram that is counted elsewhere, and set before it is exposed."""
+
+    def __init__(self, name: str, documentation: str) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._buckets: Sequence[tuple[str, float]] = (("+Inf", 0.0),)
+        self._seconds = 0.0
+
+    def set(self, limits: Sequence[float], counts: Sequence[int], seconds: float) -> None:
+        """Set how many took at most as long as each of the limits, how many there are, and their sum."""
+        self._buckets = tuple(zip((*map(str, limits), "+Inf"), counts, strict=True))
+        self._seconds = seconds
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield it."""
+        yield HistogramMetricFamily(self._name, self._documentation, list(self._buckets), self._seconds)
 
 
 class Metrics:
@@ -120,6 +142,11 @@ class Metrics:
             ("file",),
             registry=self.registry,
         )
+        self.store_commit_seconds = ReadHistogram(
+            "perdure_store_commit_seconds",
+            "Seconds from the beginning of a transaction until it was durable.",
+        )
+        self.registry.register(self.store_commit_seconds)
 
     def count_end(self, kind: str, outcome: str) -> None:
         """Count a task or an experiment that has ended."""

@@ -66,6 +66,7 @@ from perdure.stores.commands import (
     Use,
     UseBlobs,
 )
+from perdure.stores.commit_times import CommitTimes, CommitTimesCounter
 from perdure.stores.queue import ANY_TAG, SHORT, QueueCount, QueueGroup, QueueState, QueueWait
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
@@ -99,6 +100,7 @@ class OracleStore:
         self.file = None
         self.identity = secrets.token_hex(8)
         self.waiting = 0
+        self._commits = CommitTimesCounter()
         self.sizes: Mapping[str, int] = {}
         self._runs: dict[str, KeptRun] = {}
         self._numbers = 0
@@ -113,6 +115,11 @@ class OracleStore:
     def unavailable(self) -> str | None:
         """Why nothing can be written: only because it is closed."""
         return "it is closed" if self._closed else None
+
+    @property
+    def commits(self) -> CommitTimes:
+        """How many there were."""
+        return self._commits.read()
 
     def close(self) -> None:
         """Refuse everything from now on; harmless when done twice."""
@@ -459,6 +466,7 @@ class OracleStore:
                 future.set_exception(error)
                 return future
             self._writes += 1
+            self._commits.add(0.0)  # they take no time
             for committed in changes:
                 self._watchers.notify(committed)
         future.set_result(result)

@@ -17,8 +17,20 @@ export interface Rates {
   answers: number;
   stepMilliseconds: number;
   stepMillisecondsHigh: number;
+  commitMilliseconds: number;
+  commitMillisecondsHigh: number;
   bytes: number;
 }
+
+const NOTHING: Omit<Rates, "at"> = {
+  steps: NaN,
+  answers: NaN,
+  stepMilliseconds: NaN,
+  stepMillisecondsHigh: NaN,
+  commitMilliseconds: NaN,
+  commitMillisecondsHigh: NaN,
+  bytes: NaN,
+};
 
 const readings: Reading[] = [];
 
@@ -33,16 +45,18 @@ export function noted(system: System): Rates[] {
 
 function rates(before: Reading, now: Reading): Rates {
   const [one, other] = [before.system.server, now.system.server];
-  const nothing = { steps: NaN, answers: NaN, stepMilliseconds: NaN, stepMillisecondsHigh: NaN };
-  if (!one || !other) return { at: now.at, ...nothing, bytes: NaN };
+  if (!one || !other) return { at: now.at, ...NOTHING };
   const seconds = Math.max(now.at - before.at, 0.001);
   const steps = since(one.steps, other.steps);
+  const commits = since(one.store.commits, other.store.commits);
   return {
     at: now.at,
     steps: steps.count / seconds,
     answers: (other.answers.count - one.answers.count) / seconds,
-    stepMilliseconds: steps.count ? (steps.seconds / steps.count) * 1000 : NaN,
+    stepMilliseconds: average(steps) * 1000,
     stepMillisecondsHigh: quantile(steps, 0.95) * 1000,
+    commitMilliseconds: average(commits) * 1000,
+    commitMillisecondsHigh: quantile(commits, 0.95) * 1000,
     bytes: Object.values(other.store.bytes).reduce((sum, size) => sum + size, 0),
   };
 }
@@ -56,6 +70,11 @@ function since(before: Latency, now: Latency): Latency {
       count: count - (before.buckets[at]?.count ?? 0),
     })),
   };
+}
+
+/** Return how long one took on average, in seconds; NaN if there were none. */
+export function average({ count, seconds }: Latency): number {
+  return count ? seconds / count : NaN;
 }
 
 /** Return the time within which a share of all ended, interpolated in its bucket; NaN if there were none. */

@@ -334,6 +334,7 @@ export interface SystemServer {
     ephemeral: boolean;
     bytes: Record<string, number>;
     waiting: number;
+    commits: Latency;
   };
   steps: Latency;
   answers: Latency;

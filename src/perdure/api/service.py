@@ -24,6 +24,7 @@ from perdure.errors import Damaged, PerdureError, StoreUnavailable
 from perdure.execution.presence import Presence, Workers
 from perdure.observability import Metrics
 from perdure.stores.commands import Recount
+from perdure.stores.commit_times import LIMITS
 from perdure.stores.queue import ANY_TAG, QueueState, QueueWait
 from perdure.web.auth import caller_of, refuse_others
 from perdure.web.errors import error_responses
@@ -156,6 +157,8 @@ def _measure(serving: AppServices) -> None:
     store, metrics = serving.store, serving.metrics
     metrics.ready.set(store.unavailable is None)
     metrics.store_waiting.set(store.waiting)
+    commits = store.commits
+    metrics.store_commit_seconds.set(LIMITS, commits.counts, commits.seconds)
     for part, size in store.sizes.items():
         metrics.store_bytes.labels(part).set(size)
     try:

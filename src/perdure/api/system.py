@@ -18,6 +18,7 @@ from perdure import __version__
 from perdure.api.context import Serving
 from perdure.execution.presence import Workers
 from perdure.numerics import HERE
+from perdure.stores.commit_times import LIMITS, CommitTimes
 from perdure.stores.queue import ANY_TAG, QueueState
 from perdure.web.auth import caller_of
 from perdure.web.errors import error_responses
@@ -56,6 +57,7 @@ class StoreRecord(BaseModel):
     ephemeral: bool = Field(description="Whether its content ends with the server.")
     bytes: dict[str, int] = Field(description="Part of the store → its bytes; empty if unknown.")
     waiting: int = Field(description="Writes that wait for their commit.")
+    commits: Latency = Field(description="From the beginning of a transaction until it is durable.")
 
 
 class QueuePart(BaseModel):
@@ -151,6 +153,7 @@ def _server(serving: AppServices) -> Server:
             ephemeral=store.ephemeral,
             bytes=dict(store.sizes),
             waiting=store.waiting,
+            commits=_commits(store.commits),
         ),
         steps=_latency(metrics.step_seconds),
         answers=_latency(metrics.answer_seconds),
@@ -178,6 +181,15 @@ def _workers(workers: Workers) -> list[WorkerRecord]:
         )
         for name, worker in sorted(workers.present().items())
     ]
+
+
+def _commits(commits: CommitTimes) -> Latency:
+    counts = zip((*LIMITS, None), commits.counts, strict=True)
+    return Latency(
+        count=commits.count,
+        seconds=commits.seconds,
+        buckets=[Bucket(seconds=limit, count=count) for limit, count in counts],
+    )
 
 
 def _latency(histogram: Histogram) -> Latency:

@@ -17,6 +17,7 @@ from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Document, Notice, Retention, Use
+from perdure.stores.commit_times import CommitTimes
 from perdure.stores.options import StoreOptions
 from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueWait
 from perdure.stores.quota import Quota
@@ -43,8 +44,8 @@ class Store(Protocol):
     """Keeps runs.
 
     A store's class is found by the scheme of its URL, see `perdure.stores.schemes`. No code outside of
-    ``perdure.stores`` asks for the class: the attributes `ephemeral`, `shared`, `file`, `waiting` and `sizes`
-    describe how stores differ.
+    ``perdure.stores`` asks for the class: the attributes `ephemeral`, `shared`, `file`, `waiting`, `commits`
+    and `sizes` describe how stores differ.
 
     Every method with a `run_id` raises `RunNotFound` for a run that the store doesn't hold. A store that
     can't be written raises `StoreUnavailable`, from the call or through the future; `unavailable` holds the
@@ -77,6 +78,14 @@ class Store(Protocol):
     @property
     def waiting(self) -> int:
         """Number of writes that wait for their commit."""
+        ...
+
+    @property
+    def commits(self) -> CommitTimes:
+        """How long its transactions took until they were durable, those of this opening.
+
+        A transaction that only checks whether the store can be written counts too.
+        """
         ...
 
     @property

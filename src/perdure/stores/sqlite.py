@@ -16,6 +16,7 @@ from perdure.stores.ask import Ask
 from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Notice, Retention
+from perdure.stores.commit_times import CommitTimes
 from perdure.stores.copying import copy_to
 from perdure.stores.database import last_batch, named
 from perdure.stores.file_integrity import file_problems
@@ -75,6 +76,11 @@ class SqlStore(DatabaseReads):
     def waiting(self) -> int:
         """Number of writes that wait for their commit."""
         return self._writer.waiting
+
+    @property
+    def commits(self) -> CommitTimes:
+        """How long transactions took until they were durable."""
+        return self._writer.commits.read()
 
     def close(self) -> None:
         """Commit the waiting writes, then close the database; does nothing if it is closed."""

@@ -39,6 +39,7 @@ from perdure.clock import steady
 from perdure.errors import CorruptBlob, Fenced, PerdureError, StoreUnavailable
 from perdure.stores.chain import ChainLink
 from perdure.stores.commands import Command, Committed, Moment, Retention
+from perdure.stores.commit_times import CommitTimesCounter
 from perdure.stores.database import reason, row
 from perdure.stores.events import log_event
 from perdure.stores.medium import Medium
@@ -114,6 +115,7 @@ class Writer:
         notify: Callable[[Committed], None],
         probe_every: float | None = None,
     ) -> None:
+        self.commits = CommitTimesCounter()
         self._medium = medium
         self._retention = retention
         self._notify = notify
@@ -218,6 +220,7 @@ class Writer:
 
         Returns the items after one that failed half-way: they are still to be executed.
         """
+        begun = time.perf_counter()
         rest: Sequence[_Item] = ()
         batch: int | None = None  # its number, once it may be committed
         changed = True
@@ -236,6 +239,8 @@ class Writer:
             committed = self._recover(error, batch)
         if committed and changed and batch is not None:
             committed = self._acknowledge(batch)
+            if committed:
+                self.commits.add(time.perf_counter() - begun)
         if committed and self._unavailable is not None:
             self._unavailable = None
             log_event("info", "store_available", path=self._medium.name)

@@ -22,6 +22,8 @@ class FactConformance(StoreOpening):
             assert store.file is None or store.file.is_absolute()
             assert re.fullmatch(r"[0-9A-Za-z]+", store.identity)
             assert store.waiting == 0
+            assert store.commits.count > 0
+            assert store.commits.seconds >= 0
             assert all(name and size >= 0 for name, size in store.sizes.items())
 
     def test_one_that_can_be_shared_runs_the_suite_of_that_and_no_other_does(self, tmp_path: Path) -> None:

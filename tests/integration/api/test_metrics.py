@@ -87,6 +87,9 @@ def test_the_store_says_what_it_committed_and_how_large_it_is(tmp_path: Path) ->
         found = samples(client)
         assert found["perdure_store_changes_total"] - before == 5
         assert found["perdure_store_waiting"] == 0
+        commits = found["perdure_store_commit_seconds_count"]
+        assert commits >= 2
+        assert found['perdure_store_commit_seconds_bucket{le="+Inf"}'] == commits
         files = {"database": tmp_path / "perdure.db", "log": tmp_path / "perdure.db-wal"}
         for name, path in files.items():
             assert found[f'perdure_store_bytes{{file="{name}"}}'] == path.stat().st_size

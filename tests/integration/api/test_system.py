@@ -60,7 +60,12 @@ def test_it_says_where_the_server_and_its_store_stand(free: Client) -> None:
         "ephemeral": True,
         "bytes": server["store"]["bytes"],
         "waiting": 0,
+        "commits": server["store"]["commits"],
     }
+    commits = server["store"]["commits"]
+    assert commits["count"] >= 2  # the run and its step
+    assert commits["seconds"] > 0
+    assert commits["buckets"][-1] == {"seconds": None, "count": commits["count"]}
     assert server["live_sessions"] >= 1
     assert server["steps"]["count"] == before["count"] + 1
     assert server["steps"]["seconds"] > before["seconds"]

@@ -9,8 +9,8 @@ import { live } from "../live.js";
 import type { Series } from "../parts/chart.js";
 import "../charted.js";
 import "../parts/error.js";
-import { noted, quantile, type Rates } from "../readings.js";
-import type { System, SystemServer } from "../types.js";
+import { average, noted, quantile, type Rates } from "../readings.js";
+import type { Latency, System, SystemServer } from "../types.js";
 import { ago, bytes, count, duration, figure, when } from "../words.js";
 
 const EVERY = 3_000; // milliseconds
@@ -26,7 +26,7 @@ export class PageSystem extends Part {
       }
       .charts {
         display: grid;
-        grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr));
+        grid-template-columns: repeat(auto-fill, minmax(min(28rem, 100%), 1fr));
         gap: var(--gap);
         margin-top: var(--gap);
       }
@@ -142,17 +142,18 @@ export class PageSystem extends Part {
         <dd>${figure(store.waiting)}</dd>
         <dt>Steps</dt>
         <dd>${figure(steps.count)} since the start</dd>
-        ${
-          steps.count
-            ? html`<dt>Until durable</dt>
-                <dd>
-                  ${milliseconds(steps.seconds / steps.count)} on average, 95 % within
-                  ${milliseconds(quantile(steps, 0.95))}
-                </dd>`
-            : nothing
-        }
+        ${this.#latency("Step until durable", steps)} ${this.#latency("Commit", store.commits)}
       </dl>
     </section>`;
+  }
+
+  #latency(words: string, latency: Latency) {
+    if (!latency.count) return nothing;
+    return html`<dt>${words}</dt>
+      <dd>
+        ${milliseconds(average(latency))} on average, 95 % within
+        ${milliseconds(quantile(latency, 0.95))}
+      </dd>`;
   }
 
   #queue({ queue }: System) {
@@ -274,16 +275,26 @@ export class PageSystem extends Part {
   #charts() {
     if (this.rates.length < 2) return html`<p class="faint">Charts begin in a few seconds.</p>`;
     return html`<div class="charts">
-      ${this.#chart("Steps a second", [["steps a second", "steps", 1]])}
+      ${this.#chart("Steps and answers a second", [
+        ["steps", "steps", 1],
+        ["answers", "answers", 1],
+      ])}
       ${this.#chart(
-        "From a step to its commit",
+        "A step until it is durable",
         [
           ["average", "stepMilliseconds", 1],
           ["95 % within", "stepMillisecondsHigh", 1],
         ],
         "ms",
       )}
-      ${this.#chart("Answers a second", [["answers a second", "answers", 1]])}
+      ${this.#chart(
+        "A commit",
+        [
+          ["average", "commitMilliseconds", 1],
+          ["95 % within", "commitMillisecondsHigh", 1],
+        ],
+        "ms",
+      )}
       ${this.#chart("Size of the store", [["size", "bytes", 1e-6]], "MB")}
     </div>`;
   }

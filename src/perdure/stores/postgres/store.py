@@ -21,6 +21,7 @@ from perdure.stores.ask import Ask
 from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Notice, Retention
+from perdure.stores.commit_times import CommitTimes
 from perdure.stores.integrity import problems
 from perdure.stores.location import shown_url
 from perdure.stores.postgres.connections import PAUSE, Watchdog, connect_options, conninfo_of, prepare
@@ -126,6 +127,11 @@ class PostgresStore(DatabaseReads):
     def waiting(self) -> int:
         """Number of writes that wait for their commit."""
         return self._writer.waiting
+
+    @property
+    def commits(self) -> CommitTimes:
+        """How long transactions took until they were durable."""
+        return self._writer.commits.read()
 
     @property
     def sizes(self) -> Mapping[str, int]:

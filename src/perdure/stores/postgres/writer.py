@@ -29,6 +29,7 @@ from perdure.errors import StoreUnavailable
 from perdure.stores.chain import ChainLink
 from perdure.stores.commands import Answers, Command, Committed, Moment, Notice, Retention
 from perdure.stores.commands.base import Decision
+from perdure.stores.commit_times import CommitTimesCounter
 from perdure.stores.events import log_event
 from perdure.stores.postgres.connections import PAUSE, Watchdog
 from perdure.stores.postgres.failures import Meaning, as_refusal, in_words, meaning
@@ -95,6 +96,7 @@ class Writer:
     ) -> None:
         self.offset = 0.0  # of the database's clock to the monotonic one
         self.size: int | None = None  # bytes of the database
+        self.commits = CommitTimesCounter()
         self._conninfo = conninfo
         self._listen = listen
         self._name = name
@@ -263,6 +265,7 @@ class Writer:
         The error of a transaction that wasn't committed is raised.
         """
         done = 0
+        begun = time.perf_counter()
         seconds = self._seconds(items)
         async with self._pool.lent(seconds) as connection:
             transaction = Transaction(connection, items, self._retention, self._patience, slot)
@@ -280,6 +283,8 @@ class Writer:
             lost = await self._end(transaction)
         if lost is not None and not await self._find_outcome(transaction, lost):
             return done
+        if transaction.written:
+            self.commits.add(time.perf_counter() - begun)
         self._available()
         for item, decision in transaction.decided:
             for change in decision.changes:
