@@ -1,4 +1,4 @@
-"""The savepoints of sessions and experiments over HTTP: listed, taken, named and pinned."""
+"""The savepoints of runs over HTTP: listed, and those of sessions and experiments taken, named and pinned."""
 
 from typing import Annotated
 
@@ -18,7 +18,9 @@ from perdure.api.schemas import LARGEST_NUMBER, Name
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.sessions import Sessions
+from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import SavepointNotFound
+from perdure.run import Run
 from perdure.web.errors import error_responses
 
 __all__ = ["router"]
@@ -29,7 +31,11 @@ _WITH_BODY = (400, 413, 415)
 router = APIRouter(tags=["runs"])
 
 
-@router.get("/runs/{run_id}/savepoints", operation_id="list_savepoints", responses=error_responses(*_READING))
+@router.get(
+    "/runs/{run_id}/savepoints",
+    operation_id="list_savepoints",
+    responses=error_responses(401, 403, 404, 422, 500, 503),
+)
 async def list_savepoints(
     run_id: RunId,
     serving: Serving,
@@ -37,7 +43,9 @@ async def list_savepoints(
     name: Annotated[Name | None, Query(description="Only the savepoint of this very name.")] = None,
 ) -> SavepointList:
     """List the savepoints that are kept, oldest first; by name, that one if there is one."""
-    kept = await (await _driver(serving, owner, run_id)).savepoints(owner, run_id)
+    run = await serving.run(owner, run_id)
+    driver = serving.tasks if run.kind == TASK else _driver(serving, run)
+    kept = await driver.savepoints(owner, run_id)
     return savepoint_list([info for info in kept if name is None or info.name == name])
 
 
@@ -70,7 +78,7 @@ async def mark_savepoint(
     owner: Asking,
 ) -> SavepointRecord:
     """Name or pin a savepoint, which keeps it permanently, or undo that."""
-    driver = await _driver(serving, owner, run_id)
+    driver = _driver(serving, await serving.run(owner, run_id))
     kept = await driver.savepoints(owner, run_id)
     info = next((info for info in kept if info.timestamp == timestamp), None)
     if info is None:
@@ -86,7 +94,6 @@ async def mark_savepoint(
     return savepoint_record(marked)
 
 
-async def _driver(serving: Serving, owner: Asking, run_id: str) -> Sessions | Experiments:
-    """Return whose savepoints a run's are; that of sessions reports what is wrong with another kind."""
-    run = await serving.run(owner, run_id)
+def _driver(serving: Serving, run: Run) -> Sessions | Experiments:
+    """Return whose savepoints can be marked; that of sessions reports what is wrong with another kind."""
     return serving.experiments if run.kind == EXPERIMENT else serving.sessions

@@ -40,6 +40,7 @@ from perdure.lifecycle import FINAL, DesiredState, RunStatus, check
 from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
+from perdure.state.savepoint import SavepointInfo
 from perdure.stores.base import Store
 from perdure.stores.commands import Created, CreateRun, DeleteRun, SetDesiredState
 from perdure.stores.feed import Feed
@@ -262,6 +263,11 @@ class Tasks:
         """Return a page of a task's output lines."""
         await self._find(owner, run_id)
         return await self._threads.read(lambda: self._store.log_lines(run_id, after, limit))
+
+    async def savepoints(self, owner: Owner, run_id: str) -> Sequence[SavepointInfo]:
+        """Return the savepoints that are kept, oldest first."""
+        await self._find(owner, run_id)
+        return await self._threads.read(lambda: self._store.savepoints(run_id))
 
     async def examine(self, owner: Owner, run_id: str) -> list[Finding]:
         """Check every checksum of a task's stored data."""

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -97,6 +98,19 @@ def test_configurations_are_drawn_while_more_are_sought_and_the_task_is_terminat
     state(page, "stopped")
     expect(page.get_by_role("button", name="Terminate", exact=True)).to_be_disabled()
     expect(page.get_by_role("img", name="Configuration 1, 42 polymers")).to_be_visible()
+
+    timeline = page.get_by_role("slider", name="Time line")
+    values = page.get_by_label("Progress at the place")
+    expect(page.locator("p-task-past .track .savepoint")).not_to_have_count(0)
+    timeline.press("PageDown")
+    expect(timeline).to_have_attribute("aria-valuetext", re.compile("after it was made, savepoint"))
+    timeline.press("End")
+    expect(values).to_contain_text(re.compile(r"lower\s+42"))
+    timeline.press("Home")
+    expect(values).to_be_hidden()
+    box: Any = timeline.bounding_box()
+    timeline.hover(position={"x": box["width"] - 12, "y": box["height"] / 2})
+    expect(values).to_be_visible()
 
 
 def test_constraints_that_contradict_each_other_are_named(

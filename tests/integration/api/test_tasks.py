@@ -223,8 +223,8 @@ def test_what_is_for_another_kind_says_so(client: httpx.Client, run: str) -> Non
         ("POST", "steps", {}),
         ("GET", "steps", None),
         ("GET", "results", None),
-        ("GET", "savepoints", None),
         ("POST", "savepoints", {}),
+        ("PATCH", "savepoints/1", {"pinned": True}),
         ("POST", "fork", {}),
         ("POST", "upgrade", None),
     ):
@@ -266,6 +266,8 @@ def test_a_task_outlives_the_server_and_goes_on_from_its_savepoint(
         waiting = queue(client, "add", {"numbers": [5]})
         until(client, run_id, progress={"added": 2, "waiting": True})
         until(client, waiting, state="completed")
+        kept = client.get(f"/runs/{run_id}/savepoints").raise_for_status().json()["savepoints"]
+        assert [it["timestamp"] for it in kept] == [1, 2]
         running.process.send_signal(ending)
         running.process.wait(timeout=30)
     with served(tmp_path, tasks=SOURCE) as running, running.client() as client:

@@ -15,6 +15,7 @@ import "../parts/heading.js";
 import "../parts/lifecycle.js";
 import "../parts/log.js";
 import "../parts/progress.js";
+import type { Report } from "../parts/task-past.js";
 import { ReadAgain } from "../read-again.js";
 import type { Route } from "../router.js";
 import type { Json, Progress, RunEvent, TaskRecord, TaskResult } from "../types.js";
@@ -22,6 +23,8 @@ import { duration, figure, hasEnded } from "../words.js";
 
 const PAUSE = 500; // milliseconds between two readings of what has been found
 const MOST_BOUNDS = 500;
+const MOST_REPORTS = 500;
+const LONGEST_WORD = 100; // characters of a text in a report that is kept
 
 interface Bound {
   seconds: number;
@@ -37,11 +40,13 @@ export class PageTask extends Part {
   @state() private result: Json | undefined = undefined;
   @state() private resultError: unknown = null;
   @state() private bounds: Bound[] = [];
+  @state() private reports: Report[] = [];
   #shown = "";
   #reading = new ReadAgain((signal) => this.#read(signal), PAUSE);
 
   override connectedCallback(): void {
     super.connectedCallback();
+    void import("../parts/task-past.js");
     this.whenGone(() => this.#reading.close());
   }
 
@@ -52,9 +57,11 @@ export class PageTask extends Part {
       this.result = undefined;
       this.#reading.close();
       this.bounds = kept<Bound[] & Json>(this.run.id, "bounds") ?? [];
+      this.reports = kept<Report[] & Json>(this.run.id, "reports") ?? [];
     }
     this.latest = {};
     this.#note(this.run.progress, this.run.seconds);
+    this.#report(this.run.progress, this.run.updated);
     this.#look();
   }
 
@@ -62,6 +69,7 @@ export class PageTask extends Part {
   changed(event: RunEvent): void {
     this.latest = { ...this.latest, ...event };
     this.#note(this.progress, this.seconds);
+    this.#report(this.progress, event.updated);
     this.#look();
   }
 
@@ -87,6 +95,15 @@ export class PageTask extends Part {
       ${run.reason ? html`<pre tabindex="0">${run.reason}</pre>` : nothing}
       ${run.missing ? html`<p class="panel">${run.missing}</p>` : nothing} ${this.#facts(over)}
       ${this.#howFar(over)} ${this.#found(over)}
+      <section aria-labelledby="past">
+        <h2 id="past">Time line</h2>
+        <p-task-past
+          .run=${run.id}
+          .begin=${run.created}
+          .newest=${this.latest.updated ?? run.updated}
+          .reports=${this.reports}
+        ></p-task-past>
+      </section>
       <section aria-labelledby="lines">
         <h2 id="lines">Log</h2>
         <p-log
@@ -233,6 +250,18 @@ export class PageTask extends Part {
       "bounds",
       this.bounds.map((it) => ({ ...it })),
     );
+  }
+
+  /** Keep a report for the time line, without what is long. */
+  #report(progress: Progress | null, updated: number): void {
+    if (!progress) return;
+    const brief = Object.fromEntries(
+      Object.entries(progress).filter(([, it]) => JSON.stringify(it).length <= LONGEST_WORD),
+    );
+    if (JSON.stringify(this.reports.at(-1)?.progress) === JSON.stringify(brief)) return;
+    const at = Math.max(0, Math.round((updated - this.run.created) * 1000));
+    this.reports = [...this.reports, { at, progress: brief }].slice(-MOST_REPORTS);
+    keep(this.run.id, "reports", this.reports as unknown as Json);
   }
 
   #curves(): Series[] {

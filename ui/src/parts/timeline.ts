@@ -90,6 +90,10 @@ export class PTimeline extends Part {
   @property({ attribute: false }) stops: Stop[] = [];
   /** Whether only savepoints can be chosen, as of experiments. */
   @property({ type: Boolean }) snap = false;
+  /** Whether it can't be forked anywhere. */
+  @property({ type: Boolean, attribute: "no-forks" }) noForks = false;
+  /** How far an arrow key goes. */
+  @property({ type: Number }) stride = 1;
   @property({ attribute: false }) words: (at: number) => string = (at) => `step ${at}`;
   @property({ attribute: false }) forking = false;
 
@@ -145,15 +149,23 @@ export class PTimeline extends Part {
             ><svg aria-hidden="true"><path class="savepoint" d="M6 1 L11 11 L1 11 Z" /></svg>
             savepoint</span
           >
-          <span
-            ><svg aria-hidden="true"><circle class="change" cx="6" cy="6" r="4" /></svg> change of
-            settings</span
-          >
+          ${
+            this.snap || this.noForks
+              ? nothing
+              : html`<span
+                  ><svg aria-hidden="true"><circle class="change" cx="6" cy="6" r="4" /></svg>
+                  change of settings</span
+                >`
+          }
         </p>
         <span>${[this.words(shown), ...this.#labels(shown)].join(" · ")}</span>
-        <button ?disabled=${this.forking} @click=${() => this.#fire("fork", here)}>
-          Fork here (${this.words(here)})
-        </button>
+        ${
+          this.noForks
+            ? nothing
+            : html`<button ?disabled=${this.forking} @click=${() => this.#fire("fork", here)}>
+                Fork here (${this.words(here)})
+              </button>`
+        }
       </div>
       <slot></slot>
     `;
@@ -235,10 +247,10 @@ export class PTimeline extends Part {
     const next = places.find((it) => it > here) ?? this.end;
     const last = places.findLast((it) => it < here) ?? 0;
     const moves: Record<string, number> = {
-      ArrowRight: this.snap ? next : here + 1,
-      ArrowUp: this.snap ? next : here + 1,
-      ArrowLeft: this.snap ? last : here - 1,
-      ArrowDown: this.snap ? last : here - 1,
+      ArrowRight: this.snap ? next : here + this.stride,
+      ArrowUp: this.snap ? next : here + this.stride,
+      ArrowLeft: this.snap ? last : here - this.stride,
+      ArrowDown: this.snap ? last : here - this.stride,
       PageUp: next,
       PageDown: last,
       Home: this.snap ? (places[0] ?? 0) : 0,
