@@ -48,7 +48,7 @@ class Pictures(Protocol):
 
 
 class MujocoPictures:
-    """Draws the scenes of a MuJoCo model, as its first camera sees them, or one that all of it is before.
+    """Draws the scenes of a MuJoCo model, as its first camera sees them, or one that shows all of it.
 
     A model without lights is lit more brightly than by MuJoCo, and one without a sky gets one.
 
@@ -110,7 +110,7 @@ class MujocoPictures:
         return model
 
     def _free_camera(self) -> Any:
-        """Return a camera that looks at the model's centre from so far that all of it can swing around."""
+        """Return a camera that looks at the model's centre, and shows some room around the model."""
         camera = self._mujoco.MjvCamera()
         self._mujoco.mjv_defaultFreeCamera(self._model, camera)
         camera.distance *= AWAY
