@@ -97,7 +97,8 @@ def _mounted(folder: Path, rounds: int) -> Figure:
 
 @contextmanager
 def _browser() -> Iterator[Browser]:
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    found = (shutil.which(name) for name in ("chromium", "chromium-headless-shell"))
+    program = os.environ.get("CHROMIUM") or next(filter(None, found), None)
     if program is None:
         raise BenchmarkFailed("There is no Chromium: install Debian's package chromium.")
     with sync_playwright() as playwright:

@@ -9,6 +9,7 @@ import pytest
 from tests.support.dense_networks import dense
 from tests.support.processes import below
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 HARD = {"monomers": dense(120)}
 SEED_REQUEST = {
@@ -42,7 +43,8 @@ def start(client: httpx.Client, body: dict[str, Any]) -> str:
 
 def ended(client: httpx.Client, task_id: str) -> httpx.Response:
     """Ask for a task's status until it is no longer under way."""
-    while True:
+
+    def over() -> httpx.Response | None:
         answer = client.get(f"/status/{task_id}")
         if answer.status_code not in (202, 203):
             return answer
@@ -51,6 +53,9 @@ def ended(client: httpx.Client, task_id: str) -> httpx.Response:
         assert body["status"] == "Progress"
         assert type(body["count"]) is int
         assert type(body["k"]) is int
+        return None
+
+    return until(over)
 
 
 def solved(client: httpx.Client, body: dict[str, Any]) -> httpx.Response:
@@ -59,8 +64,8 @@ def solved(client: httpx.Client, body: dict[str, Any]) -> httpx.Response:
 
 def running(client: httpx.Client, task_id: str) -> None:
     """Wait until a task has told how far it is."""
-    while client.get(f"/status/{task_id}").json() == {"status": "Progress", "count": 0, "k": 0}:
-        pass
+    nothing = {"status": "Progress", "count": 0, "k": 0}
+    until(lambda: client.get(f"/status/{task_id}").json() != nothing)
 
 
 def test_a_network_is_solved(client: httpx.Client) -> None:
@@ -268,12 +273,12 @@ def test_a_result_expires_and_is_forgotten_also_over_a_restart(tmp_path: Path) -
     with served(tmp_path, result_expires=0.01) as server, server.client() as client:
         other = start(client, {"monomers": CLASSIC})
         for each in (task_id, other):
-            while (told := ended(client, each)).status_code == 200:
-                pass
+            until(lambda each=each: ended(client, each).status_code != 200)
+            told = ended(client, each)
             assert told.status_code == 404
             assert told.json()["status"] == "NotFound"
-            while client.get(f"/runs/{each}").status_code == 200:  # the run is forgotten too
-                pass
+            # The run is forgotten too.
+            until(lambda each=each: client.get(f"/runs/{each}").status_code != 200)
 
 
 def test_tokens_keep_tasks_apart(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.support.experiment_runs import ended, put, scripted
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 SESSION = {"kind": "session", "scenarios": {"bath": ["base"]}}
 TASK = {"kind": "task", "task": "stable_configurations", "input": {"monomers": [["a"]]}}
@@ -107,8 +108,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Damaged]:
         for name in ("lines", "trajectory", "whole experiment"):
             made[name] = simulated(client, name)
         made["stableconfigs"] = client.post("/task", json={"monomers": [["a"]]}).json()["task_id"]
-        while client.get(f"/status/{made['stableconfigs']}").status_code != 200:
-            pass
+        until(lambda: client.get(f"/status/{made['stableconfigs']}").status_code == 200)
         made["instance"] = client.post("/start-instance").json()["instance_uuid"]
         session = {
             "scenario_managers": ["bath"],

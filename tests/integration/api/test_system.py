@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.in_process import TASKS, Client, in_process
+from tests.support.waiting import until
 
 from perdure import __version__
 from perdure.execution.presence import Announcement
@@ -46,8 +47,8 @@ def test_it_says_where_the_server_and_its_store_stand(free: Client) -> None:
     before = free.get("/system").json()["server"]["steps"]
     run = free.post("/runs", json=SESSION).json()["id"]
     free.post(f"/runs/{run}/steps", json={})
-    while (found := free.get("/system").json())["server"]["store"]["waiting"]:
-        pass  # what the server's own work writes may be on its way
+    # What the server's own work writes may be on its way.
+    found = until(lambda: (it := free.get("/system").json())["server"]["store"]["waiting"] == 0 and it)
     assert found["version"] == __version__
     assert found["started"] <= time.time()
     server = found["server"]

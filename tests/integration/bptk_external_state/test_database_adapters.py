@@ -17,6 +17,7 @@ from psycopg_pool import ConnectionPool
 from tests.support.adapters import FaultyAdapter
 from tests.support.bptk_files import BATH, catalogue, from_the_start
 from tests.support.mirrored import Inside, bath_with_curve
+from tests.support.waiting import until
 
 from perdure.bptk import BptkServer, PostgresAdapter, RedisAdapter
 from perdure.dialects.bptk.client import BptkClient
@@ -361,8 +362,7 @@ def test_a_key_lives_a_tenth_longer_than_the_timeout_whatever_unit_it_has(redis_
             assert lasts * 1000 - 400 < client.pttl(f"mine[*]?:{id}") <= lasts * 1100
         assert [it.instance_id for it in adapter._load_state()][-1] == f"{2:032x}"
         client.pexpire(f"mine[*]?:{2:032x}", 1)
-        while client.exists(f"mine[*]?:{2:032x}"):
-            pass
+        until(lambda: not client.exists(f"mine[*]?:{2:032x}"))
         assert adapter._load_instance(f"{2:032x}") is None
         adapter._expire_instance(f"{2:032x}")
 

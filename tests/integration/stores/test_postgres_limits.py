@@ -11,6 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from tests.support.half_open import Proxy
 from tests.support.postgres import PostgresServer
+from tests.support.waiting import until
 
 from perdure.errors import Invalid, PositionConflict, StoreUnavailable
 from perdure.stores.commands import Append, Unleased
@@ -76,8 +77,7 @@ def wait_for_standby(server: PostgresServer, url: str) -> None:
         thread = threading.Thread(target=commit)
         thread.start()
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        while not server.execute(ended):
-            pass
+        until(lambda: server.execute(ended))
         thread.join()
 
 
@@ -99,8 +99,7 @@ def test_a_step_that_waits_for_a_synchronous_standby_is_not_acknowledged(
         finally:
             shared_postgres.execute("ALTER SYSTEM RESET synchronous_standby_names")
             shared_postgres.execute("SELECT pg_reload_conf()")
-        while store.run("run").position == 0:
-            pass
+        until(lambda: store.run("run").position > 0)
         with pytest.raises(PositionConflict):
             store.submit(step(0)).result(WAIT)
         assert list(store.steps("run")) == [a_step(1)]
@@ -159,8 +158,7 @@ def test_commands_fail_if_another_task_of_the_writer_does(url: str, monkeypatch:
         other.execute("UPDATE runs SET reason = 'other'")
         first, second = store.submit(step(0)), store.submit(step(1))
         with psycopg.connect(url, autocommit=True) as watch:
-            while not watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
-                pass
+            until(lambda: watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
         fail.set()
         assert isinstance(first.exception(WAIT), StoreUnavailable)
         assert isinstance(second.exception(WAIT), StoreUnavailable)

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from itertools import count
@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.support.waiting import until
 
 import perdure.stores.file_medium
 import perdure.stores.writer
@@ -75,15 +76,6 @@ def positions(store: SqliteStore) -> list[int]:
     return [step.position for step in store.steps("run")]
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Look again and again, since nothing tells; the writer probes by its own clock."""
-    for _ in range(3000):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("it never came true")
-
-
 def recovered(store: SqliteStore, position: int) -> None:
     """Check that the store works again, from the next write on."""
     assert append(store, position).result(WAIT).steps[0].position == position + 1
@@ -134,7 +126,7 @@ def test_while_no_sync_succeeds_nothing_is_accepted_and_the_reason_is_told(
         with pytest.raises(StoreUnavailable, match="SQLITE_IOERR_FSYNC"):
             store.run("run")
     vfs.heal()
-    wait_until(lambda: store.unavailable is None)
+    until(lambda: store.unavailable is None)
     recovered(store, len(positions(store)))
 
 
@@ -200,7 +192,7 @@ def test_room_that_is_made_is_found_without_a_write(store: SqliteStore, vfs: Fau
     vfs.room = 0
     assert append(store, 3, size=9000).exception(WAIT) is not None
     vfs.heal()
-    wait_until(lambda: store.unavailable is None)
+    until(lambda: store.unavailable is None)
     recovered(store, 3)
 
 
@@ -248,7 +240,7 @@ def test_a_sync_that_fails_while_the_log_is_brought_in_loses_nothing(
         while not vfs.struck:
             append(store, position, size=4000).result(WAIT)
             position += 1
-        wait_until(lambda: store.unavailable is not None or store.steps("run") != [])
+        until(lambda: store.unavailable is not None or store.steps("run") != [])
         recovered(store, position)
 
 
@@ -413,9 +405,9 @@ def test_a_store_at_rest_finds_out_that_it_cannot_be_written(tmp_path: Path, vfs
     with closing(SqliteStore(tmp_path / "rest.db", vfs=vfs.name, probe_every=0.01)) as store:
         created(store, steps=1)
         vfs.fail("sync", "-wal")
-        wait_until(lambda: store.unavailable is not None)
+        until(lambda: store.unavailable is not None)
         vfs.heal()
-        wait_until(lambda: store.unavailable is None)
+        until(lambda: store.unavailable is None)
         recovered(store, 1)
 
 
