@@ -177,6 +177,37 @@ def test_steps_are_sent_again_when_a_proxy_says_that_its_server_is_away(
     assert client.get(f"/runs/{run}").json()["step"] == 10
 
 
+def test_picked_equations_are_answered_and_shown_over_each_other(
+    served: Server, person: Opened, client: httpx.Client
+) -> None:
+    page = person.tab(f"{served.url}/ui/new/session")
+    model = page.get_by_role("region", name="customer_acquisition")
+    for scenario in ("base", "interactive"):
+        model.get_by_role("checkbox", name=scenario, exact=True).check()
+    model.get_by_text("Equations of customer_acquisition").click()
+    for equation in ("customers", "potential_customers"):
+        model.get_by_role("checkbox", name=equation, exact=True).check()
+    page.get_by_role("button", name="Start the session").click()
+    stands_at(page, "0 of 60")
+    press(page, "Take 10 steps")
+    stands_at(page, "10 of 60.*ready")
+    page.get_by_label("All in one chart").check()
+    legend = page.get_by_role("list", name="Curves").get_by_role("listitem")
+    names = (f"{it} · {of}" for it in ("customers", "potential_customers") for of in ("base", "interactive"))
+    expect(legend).to_have_text([re.compile(name) for name in names])
+    expect(page.get_by_role("heading", name="All curves [persons]")).to_be_visible()
+
+    timeline = page.get_by_role("slider", name="Time line")
+    box: Any = timeline.bounding_box()
+    timeline.hover(position={"x": 12 + 5 / 60 * (box["width"] - 24), "y": box["height"] / 2})
+    values = page.get_by_role("region", name="Values at the step")
+    expect(values).to_contain_text("Step 5")
+    run = page.url.rpartition("/")[2].partition("?")[0]
+    results = client.get(f"/runs/{run}/results").json()["results"]["customer_acquisition"]["base"]["values"]
+    assert set(results) == {"customers", "potential_customers"}
+    expect(values.get_by_role("row").nth(1)).to_contain_text(f"{results['customers'][4]:,.6g}")
+
+
 def test_a_link_to_a_manager_picks_its_first_scenario(served: Server, person: Opened) -> None:
     page = person.tab(f"{served.url}/ui/new/session?manager=epidemic")
     model = page.get_by_role("region", name="epidemic")

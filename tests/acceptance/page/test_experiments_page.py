@@ -98,6 +98,20 @@ def test_a_folder_is_uploaded_and_its_run_started_paused_and_stopped(
     assert download.value.suggested_filename == "picture.svg"
 
 
+def test_the_list_of_runs_shows_the_simulation_time_of_an_experiment(
+    served: Server, client: httpx.Client, person: Opened
+) -> None:
+    send(client, "endless", ENDLESS)
+    run = made(client, "endless", name="Listed")["id"]
+    page = person.tab(f"{served.url}/ui/?q={run}")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="Listed"))
+    expect(row).to_contain_text("paused")
+    put(client, run, "started")
+    expect(row).to_contain_text(re.compile(r"at [\d.]+ s"))
+    expect(row.get_by_role("progressbar", name="Progress")).to_be_visible()
+    put(client, run, "stopped")
+
+
 def drop(page: Page, name: str, content: bytes) -> None:
     """Drop a file on the page, as a browser does."""
     given = [name, base64.b64encode(content).decode()]

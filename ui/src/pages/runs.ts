@@ -13,6 +13,7 @@ import "../parts/served.js";
 import type { Column, PTable, Range } from "../parts/table.js";
 import "../parts/table.js";
 import { go, setQuery, type Route } from "../router.js";
+import { styled } from "../styled.js";
 import { RunRows, type Filters } from "../run-rows.js";
 import { MOST_COMPARED } from "../session/query.js";
 import { KINDS, STATES, type ManyDone, type RunSummary } from "../types.js";
@@ -370,14 +371,17 @@ function progressOf(run: RunSummary): TemplateResult | string | typeof nothing {
   if (run.kind === "session") return count(run.step, "step");
   const progress = run.progress ?? {};
   const { fraction, simulation_time: time } = progress;
+  const at = typeof time === "number" ? `at ${figure(time)} s` : "";
   if (typeof fraction === "number" && run.state !== "completed")
     return html`<progress
-      max="1"
-      .value=${fraction}
-      aria-label="Progress"
-      title=${`${figure(Math.round(fraction * 100))} %`}
-    ></progress>`;
-  if (typeof time === "number") return `at ${figure(time)} s`;
+        max="1"
+        .value=${fraction}
+        aria-label="Progress"
+        title=${`${figure(Math.round(fraction * 100))} %`}
+        ${styled({ width: at ? "4rem" : "100%" })}
+      ></progress>
+      ${at}`;
+  if (at) return at;
   if (run.attempt > 1) return `attempt ${figure(run.attempt)}`;
   return "";
 }

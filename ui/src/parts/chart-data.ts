@@ -29,6 +29,22 @@ export function joined(series: Series[]): AlignedData {
   return [x, ...columns];
 }
 
+/** Return the rows whose values no line reaches, since there is a gap on both sides; a line goes on over undefined. */
+export function alone(values: ArrayLike<number | null | undefined>): number[] {
+  const found: number[] = [];
+  let before: number | null = null; // the value of the last row that isn't undefined
+  let last = -1; // the row of a value with a gap before it, as long as nothing follows
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at];
+    if (value === undefined) continue;
+    if (value === null && last >= 0) found.push(last);
+    last = value !== null && before === null ? at : -1;
+    before = value;
+  }
+  if (last >= 0) found.push(last);
+  return found;
+}
+
 function same(one: ArrayLike<number>, other: ArrayLike<number>): boolean {
   if (one === other) return true;
   if (one.length !== other.length) return false;

@@ -6,7 +6,7 @@ import uPlot from "uplot";
 
 import { Part } from "../element.js";
 import { exact, figure } from "../words.js";
-import { joined, type Series } from "./chart-data.js";
+import { alone, joined, type Series } from "./chart-data.js";
 import { drawMarks, type Mark } from "./chart-marks.js";
 import { savePicture } from "./chart-picture.js";
 import { chartStyles } from "./chart-styles.js";
@@ -243,7 +243,11 @@ export class PChart extends Part {
           stroke: () => this.#css(this.#colorOf(at)),
           width: 2,
           ...(series.dash ? { dash: series.dash } : {}),
-          points: { show: (u: uPlot) => (u.data[0].length < 3 ? true : undefined) as boolean },
+          points: {
+            show: (u: uPlot) => (u.data[0].length < 3 ? true : undefined) as boolean,
+            filter: (u: uPlot, of: number, show: boolean) =>
+              show ? null : alone(u.data[of] ?? []),
+          },
         })),
       ],
       cursor: {
