@@ -143,7 +143,7 @@ def test_runs_are_compared_by_what_differs_and_by_their_curves(
         "What.*one.*other",
         f"forked from.*none.*{one}",
         "forked after step.*none.*10",
-        f"customer_acquisition · base · {WORD_OF_MOUTH}.*–.*0.05 from step 11",
+        f"customer_acquisition · base · {WORD_OF_MOUTH}.*0.01.*0.05 from step 11",
     )
     expect(differences).to_have_text([re.compile(text, re.DOTALL) for text in texts])
     # Constants differ most for their size; then the curve that follows from it.

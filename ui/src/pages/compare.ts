@@ -180,7 +180,7 @@ export class PageCompare extends Part {
   }
 
   #differences() {
-    const found = differences(this.runs);
+    const found = differences(this.runs, this.models);
     return html`<section class="panel">
       <h2>What differs</h2>
       ${

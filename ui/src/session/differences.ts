@@ -1,8 +1,8 @@
 // What differs between runs: fields of their records, and what their steps were given.
 
-import type { Json, RunRecord, SettingsChange } from "../types.js";
+import type { Json, Manager, Points, RunRecord, SettingsChange } from "../types.js";
 import { figure } from "../words.js";
-import { each } from "./settings.js";
+import { each, settingAfter, type Place, type SettingKind } from "./settings.js";
 
 /** One thing that isn't the same in all runs: what it is, and what it is in each, in words. */
 export interface Difference {
@@ -20,11 +20,16 @@ const WORDS: Record<string, string> = {
   specs: "scenario",
 };
 
-/** Return what differs, in the order in which the first run has it. */
+/** Return what differs, in the order in which the first run has it; models say what runs begin with. */
 export function differences(
   runs: { record: RunRecord; changes: SettingsChange[] }[],
+  models: Record<string, Manager>,
 ): Difference[] {
-  const columns = runs.map(({ record, changes }) => new Map([...flat(record), ...given(changes)]));
+  const set = new Map(runs.flatMap(({ changes }) => changes.flatMap(settingsOf)));
+  const columns = runs.map(
+    ({ record, changes }) =>
+      new Map([...flat(record), ...begun(record, models, set), ...given(changes)]),
+  );
   const names = new Set(columns.flatMap((column) => [...column.keys()]));
   return [...names]
     .map((what) => ({ what, values: columns.map((column) => column.get(what) ?? "–") }))
@@ -50,17 +55,51 @@ function said(value: Json): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** A constant or points of a scenario. */
+interface Setting {
+  place: Place;
+  kind: SettingKind;
+  name: string;
+}
+
+function settingsOf({ settings }: SettingsChange): [string, Setting][] {
+  return each(settings).map((it) => [nameOf(it), it]);
+}
+
+function nameOf({ place, name }: Setting): string {
+  return `${place.join(" · ")} · ${name}`;
+}
+
+/** Return what a run begins with, of what is set in one of the runs. */
+function begun(
+  record: RunRecord,
+  models: Record<string, Manager>,
+  set: Map<string, Setting>,
+): [string, string][] {
+  if (record.kind !== "session") return [];
+  return [...set].flatMap(([what, { place, kind, name }]): [string, string][] => {
+    const [manager, scenario] = place;
+    const spec = record.specs[manager]?.[scenario];
+    if (!spec) return [];
+    const value = settingAfter(models[manager], spec, [], 0, place, kind, name);
+    return value === undefined ? [] : [[what, inWords(value)]];
+  });
+}
+
 /** Return each constant and points with the steps that it was set before. */
 function given(changes: SettingsChange[]): [string, string][] {
   const found = new Map<string, string[]>();
   for (const { step, settings } of changes)
-    for (const { place, name, value } of each(settings)) {
-      const what = `${place.join(" · ")} · ${name}`;
-      const said =
-        typeof value === "number"
-          ? figure(value)
-          : value.map(([x, y]) => `(${figure(x)}, ${figure(y)})`).join(" ");
-      found.set(what, [...(found.get(what) ?? []), `${said} from step ${figure(step)}`]);
+    for (const setting of each(settings)) {
+      const what = nameOf(setting);
+      const words = `${inWords(setting.value)} from step ${figure(step)}`;
+      found.set(what, [...(found.get(what) ?? []), words]);
     }
   return [...found].map(([what, steps]) => [what, steps.join("; ")]);
+}
+
+function inWords(value: number | Points): string {
+  return typeof value === "number"
+    ? figure(value)
+    : value.map(([x, y]) => `(${figure(x)}, ${figure(y)})`).join(" ");
 }
