@@ -250,7 +250,7 @@ def test_owners_take_turns_across_both() -> None:
                 order.append(change.run_id)
 
         store.watch(note)
-        filling = Trial(store, LocalExecutor(store, {}, identity="none"))
+        filling = Trial(store, LocalExecutor(store, {}, identity=secrets.token_hex(8)))
         for owner, runs in (("ann", 4), ("bob", 2), ("cid", 1)):
             for number in range(runs):
                 filling.create(f"{owner}-{number}", owner=owner, do="echo", value=number)

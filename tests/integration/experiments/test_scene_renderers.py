@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ for number in range(3, 64):
     except OSError:
         pass
 """
-IDENTITY = "scene0renderers0test"
+IDENTITY = secrets.token_hex(8)
 
 
 def request() -> PictureRequest:
