@@ -84,7 +84,7 @@ class Store(Protocol):
     def commits(self) -> CommitTimes:
         """How long its transactions took until they were durable, those of this opening.
 
-        A transaction that only checks whether the store can be written counts too.
+        Those that only check whether the store can be written may be among them.
         """
         ...
 

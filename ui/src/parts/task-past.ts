@@ -51,12 +51,14 @@ export class PTaskPast extends Part {
   /** What is known of its progress, oldest first. */
   @property({ attribute: false }) reports: readonly Report[] = [];
   @state() private savepoints: Savepoint[] = [];
+  /** The place that is pointed at, or chosen; null for the end, which moves on. */
   @state() private at: number | null = null;
   @state() private error: unknown = null;
   #reading = new ReadAgain((signal) => this.#read(signal), PAUSE);
 
   override connectedCallback(): void {
     super.connectedCallback();
+    this.whenLive(() => this.error !== null && this.#reading.soon());
     if (this.hasUpdated) this.#reading.soon();
     this.whenGone(() => this.#reading.close());
   }
@@ -82,7 +84,7 @@ export class PTaskPast extends Part {
         .stops=${stops}
         .words=${shown}
         .stride=${Math.max(1, Math.round(end / KEY_STEPS))}
-        @at=${(event: CustomEvent<number>) => (this.at = event.detail)}
+        @at=${({ detail }: CustomEvent<number>) => (this.at = detail < end ? detail : null)}
         >${this.#values(this.at ?? end)}</p-timeline
       >
       <p-error .error=${this.error} .retry=${() => this.#reading.soon()}></p-error>`;
