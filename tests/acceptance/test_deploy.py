@@ -22,6 +22,7 @@ from tests.support.other_users import executing
 from tests.support.postgres import DEBIAN
 from tests.support.processes import process_of, until_gone
 from tests.support.services import ROOT, USER, program
+from tests.support.waiting import until
 
 BIN = Path(sys.executable).parent
 SECONDS = 240.0  # far more than it takes
@@ -107,8 +108,15 @@ def supervised(*options: str, user: str | None = None) -> Iterator[Supervised]:
 def solved(client: httpx.Client) -> str:
     """Play the seed's `POST /task` and `GET /status`; return the task's id."""
     task: str = client.post("/task", json={"monomers": CLASSIC}).json()["task_id"]
-    while (answer := client.get(f"/status/{task}")).status_code == 202:
+
+    def over() -> httpx.Response | None:
+        answer = client.get(f"/status/{task}")
+        if answer.status_code != 202:
+            return answer
         assert answer.json()["status"] == "Progress"
+        return None
+
+    answer = until(over)
     assert (answer.status_code, answer.json()["status"], answer.json()["entropy"]) == (200, "COMPLETE", 3)
     return task
 

@@ -20,6 +20,7 @@ from tests.support.other_users import executing, free_ids, needs_root, open_fold
 from tests.support.processes import until_gone
 from tests.support.scenes import GREY, grey_experiment, pixels_of
 from tests.support.server import Server, running
+from tests.support.waiting import until
 
 from perdure.settings import Settings
 
@@ -226,12 +227,16 @@ def client(server: Server, token: str) -> httpx.Client:
 
 def printed(client: httpx.Client, run_id: str) -> Any:
     """Return what a run printed as JSON, when it is there."""
-    while True:
-        lines = client.get(f"/runs/{run_id}/logs").json()["lines"]
-        for line in lines:
-            if line["text"].startswith("{"):
-                return json.loads(line["text"])
-        assert client.get(f"/runs/{run_id}").json()["state"] == "started", lines
+
+    def found() -> str | None:
+        texts = [line["text"] for line in client.get(f"/runs/{run_id}/logs").json()["lines"]]
+        for text in texts:
+            if text.startswith("{"):
+                return text
+        assert client.get(f"/runs/{run_id}").json()["state"] == "started", texts
+        return None
+
+    return json.loads(until(found))
 
 
 def who(client: httpx.Client) -> dict[str, Any]:

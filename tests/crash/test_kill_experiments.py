@@ -21,6 +21,7 @@ from tests.support.drawing import files_of, outcome
 from tests.support.experiment_runs import ended, made, put, send
 from tests.support.processes import marked
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 from perdure.drivers.experiments.journal import trajectory
 from perdure.stores.sqlite import SqliteStore
@@ -85,12 +86,16 @@ class Chaos:
 
     def _come_to(self, run_id: str, after: float) -> bool:
         """Follow a run's savepoints; return whether it has one at that time and hasn't ended."""
-        while True:
+
+        def over() -> bool:
+            return self.client.get(f"/runs/{run_id}").json()["state"] != "started"
+
+        def come() -> bool:
             savepoints = self.client.get(f"/runs/{run_id}/savepoints").json()["savepoints"]
-            if self.client.get(f"/runs/{run_id}").json()["state"] != "started":
-                return False
-            if savepoints and savepoints[-1]["timestamp"] >= after * 1e9:
-                return True
+            return bool(savepoints) and savepoints[-1]["timestamp"] >= after * 1e9
+
+        until(lambda: come() or over())
+        return not over()
 
     def _command(self, pid: int) -> bytes:
         with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ import pytest
 from tests.support.commands import BATH, ROOT, command, fails, perdure
 from tests.support.forked import Forked
 from tests.support.processes import exists, until_gone
+from tests.support.waiting import PAUSE
 
 from perdure.stores import schemes
 from perdure.stores.memory import MemoryStore
@@ -94,6 +95,7 @@ def test_processes_share_a_port_are_started_again_and_end_together(tmp_path: Pat
         while len(children(process.pid) - {killed}) < 2:  # the other one answers meanwhile
             assert httpx.get(f"{url}/ready").status_code == 200
             assert time.monotonic() < deadline
+            time.sleep(PAUSE)
         assert kept in children(process.pid)
         assert f"pid={killed}" in (tmp_path / "errors").read_text()
         process.send_signal(signal.SIGTERM)

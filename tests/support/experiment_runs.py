@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tests.support.processes import marked
+from tests.support.waiting import PAUSE
 from tests.support.zips import unzipped, zip_of
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +95,7 @@ def files(client: httpx.Client, run_id: str) -> dict[str, bytes]:
     response = client.get(f"/runs/{run_id}/files.zip")
     while response.status_code == 503:  # on a busy machine, storing them takes longer than a request waits
         assert response.json()["error"]["code"] == "results_pending", response.text
+        time.sleep(PAUSE)
         response = client.get(f"/runs/{run_id}/files.zip")
     assert response.status_code == 200, response.text
     found = unzipped(response.content)
