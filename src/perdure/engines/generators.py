@@ -7,8 +7,8 @@ restored. When a part requests entropy from the system (`os.urandom`, `secrets`,
 `random.Random()`, `numpy.random.default_rng()`), it gets its stream instead, and therefore the same numbers
 in a repeated run.
 
-This applies only to the thread that entered the block; other threads of a part draw from the system. Between
-parts, the global generators keep the state of the last part: nothing in Perdure draws from them.
+This applies only to the thread that entered the block; other threads of a part draw from the system. Outside
+all blocks, the global generators are the program's: its state is put back at the end of the outermost block.
 """
 
 import ctypes
