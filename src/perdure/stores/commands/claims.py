@@ -9,12 +9,10 @@ from msgspec.structs import replace
 from perdure.errors import CorruptBlob
 from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run, ending
-from perdure.stores.commands import locks
 from perdure.stores.commands.base import READ_COUNTER, Answers, Command, Decision, Moment, Query, write
 from perdure.stores.commands.execution_rows import execution_in, find_execution, given_back, put_execution
-from perdure.stores.commands.found import Found, changed, find_run, found, read_run
+from perdure.stores.commands.found import Found, RunCommand, changed, find_run, found, read_run
 from perdure.stores.commands.leases import take
-from perdure.stores.commands.locks import Lock
 from perdure.stores.queue import QueueGroup
 from perdure.stores.values import group_values, to_execution, to_run, to_state
 
@@ -70,7 +68,7 @@ class Claim(Command[Execution | CorruptBlob | None], frozen=True):
         return stands in {(group.kind, group.desired, group.state, group.needs) for group in self.groups}
 
 
-class Settle(Command[Run | CorruptBlob | None], frozen=True):
+class Settle(RunCommand[Run | CorruptBlob | None], frozen=True):
     """End or pause a run that nothing works on, as its desired state says.
 
     With `interrupted`, the desired state of a started run whose work was interrupted becomes paused. The
@@ -78,12 +76,7 @@ class Settle(Command[Run | CorruptBlob | None], frozen=True):
     result is the error; the run then leaves the queue.
     """
 
-    run_id: str
     interrupted: bool = False
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the run."""
-        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its execution and its record."""

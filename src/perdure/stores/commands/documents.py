@@ -5,7 +5,7 @@ an unused one is deleted by compare-and-set on the stamp of its last use.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -41,6 +41,8 @@ __all__ = [
     "to_document",
     "to_use",
 ]
+
+R = TypeVar("R")
 
 
 class Use(msgspec.Struct, frozen=True):
@@ -107,21 +109,26 @@ class OwnerLimit(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-class PutDocument(Command[Document], frozen=True):
+class DocumentCommand(Command[R], frozen=True):
+    """A command on one document of a dialect."""
+
+    dialect: str
+    id: str
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the document."""
+        return (locks.document(self.dialect, self.id),)
+
+
+class PutDocument(DocumentCommand[Document], frozen=True):
     """Store a document: a new one for version None, else in place of that version; raises `VersionConflict`.
 
     An id never has the same version twice, not even after a deletion. Without a `use` the former use stays.
     """
 
-    dialect: str
-    id: str
     blob: bytes
     version: int | None
     use: Use | None = None
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the document."""
-        return (locks.document(self.dialect, self.id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the former document and the counter of versions."""
@@ -178,7 +185,7 @@ class AddDocuments(Command[Sequence[Document]], frozen=True):
         return Decision(added, [counted, *(it for new in added for it in document_writes(self.dialect, new))])
 
 
-class Touch(Command[None], frozen=True):
+class Touch(DocumentCommand[None], frozen=True):
     """Record the use of a document that still has a version: its new stamp, and the Unix time.
 
     Raises
@@ -187,15 +194,9 @@ class Touch(Command[None], frozen=True):
         If the id has another document or none.
     """
 
-    dialect: str
-    id: str
     version: int
     stamp: int
     accessed: float
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the document."""
-        return (locks.document(self.dialect, self.id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the query for the document."""
@@ -209,7 +210,7 @@ class Touch(Command[None], frozen=True):
         return Decision(None, [write("touch_use", self.dialect, self.id, self.stamp, self.accessed)])
 
 
-class ForgetDocument(Command[bool], frozen=True):
+class ForgetDocument(DocumentCommand[bool], frozen=True):
     """Delete a document that still has a version, and end its run; returns whether that was done.
 
     Parameters
@@ -222,8 +223,6 @@ class ForgetDocument(Command[bool], frozen=True):
         The run, and the change to make unless the run is deleted or has ended.
     """
 
-    dialect: str
-    id: str
     version: int | None
     stamp: int | None = None
     run_id: str | None = None
@@ -232,7 +231,7 @@ class ForgetDocument(Command[bool], frozen=True):
     def locks(self) -> Sequence[Lock]:
         """Return the locks of the document and its run."""
         ended = () if self.run_id is None else (locks.run(self.run_id),)
-        return locks.document(self.dialect, self.id), *ended
+        return *super().locks(), *ended
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the document and its run."""
@@ -257,15 +256,8 @@ class ForgetDocument(Command[bool], frozen=True):
         return Decision(True, writes, (run.committed(state=self.change.state),))
 
 
-class DeleteDocument(Command[None], frozen=True):
+class DeleteDocument(DocumentCommand[None], frozen=True):
     """Delete a document; does nothing if there is none."""
-
-    dialect: str
-    id: str
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the document."""
-        return (locks.document(self.dialect, self.id),)
 
     def decide(self, answers: Answers, at: Moment) -> Decision[None]:
         """Forget it."""

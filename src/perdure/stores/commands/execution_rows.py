@@ -8,10 +8,8 @@ from msgspec.structs import replace
 from perdure.errors import Fenced, RunFinished
 from perdure.lifecycle import FINAL
 from perdure.run import Execution, Run
-from perdure.stores.commands import locks
-from perdure.stores.commands.base import Command, Query, Rows, Write, write
-from perdure.stores.commands.found import Found, find_run
-from perdure.stores.commands.locks import Lock
+from perdure.stores.commands.base import Query, Rows, Write, write
+from perdure.stores.commands.found import Found, RunCommand, find_run
 from perdure.stores.values import execution_values, to_execution
 
 __all__ = [
@@ -31,14 +29,8 @@ __all__ = [
 R = TypeVar("R")
 
 
-class ExecutionCommand(Command[R], frozen=True):
+class ExecutionCommand(RunCommand[R], frozen=True):
     """A command on the execution of one run, which reads the run and its execution."""
-
-    run_id: str
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the run."""
-        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its execution."""

@@ -1,16 +1,31 @@
 """The run that a command concerns, as its queries found it, and the guard of a write to it."""
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from perdure.errors import Fenced, RunNotFound
 from perdure.lifecycle import FINAL, RunStatus
 from perdure.run import Change, Run
-from perdure.stores.commands.base import Committed, Moment, Query, Rows, Write, write
+from perdure.stores.commands import locks
+from perdure.stores.commands.base import Command, Committed, Moment, Query, Rows, Write, write
+from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_state, to_tags
 
-__all__ = ["Found", "Guard", "Leased", "Unleased", "changed", "find_run", "found", "read_run"]
+__all__ = ["Found", "Guard", "Leased", "RunCommand", "Unleased", "changed", "find_run", "found", "read_run"]
+
+R = TypeVar("R")
+
+
+class RunCommand(Command[R], frozen=True):
+    """A command on one run."""
+
+    run_id: str
+
+    def locks(self) -> Sequence[Lock]:
+        """Return the lock of the run."""
+        return (locks.run(self.run_id),)
 
 
 class Unleased(msgspec.Struct, frozen=True):

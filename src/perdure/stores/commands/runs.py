@@ -5,29 +5,22 @@ from collections.abc import Sequence
 from perdure.errors import VersionConflict
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Run
-from perdure.stores.commands import locks
 from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, write
 from perdure.stores.commands.execution_rows import changed_execution, find_execution
-from perdure.stores.commands.found import changed, find_run, found, read_run
-from perdure.stores.commands.locks import Lock
+from perdure.stores.commands.found import RunCommand, changed, find_run, found, read_run
 from perdure.stores.values import to_run
 
 __all__ = ["ChangeRun", "DeleteRun", "ReadTime"]
 
 
-class ChangeRun(Command[Run], frozen=True):
+class ChangeRun(RunCommand[Run], frozen=True):
     """Change a run's record if its version is still `version`; raises `VersionConflict` otherwise.
 
     A change to a final state ends the run's lease.
     """
 
-    run_id: str
     version: int
     change: Change
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the run."""
-        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, its record and, if it ends, its execution."""
@@ -46,14 +39,8 @@ class ChangeRun(Command[Run], frozen=True):
         return Decision(after, writes, (run.committed(state=after.state),))
 
 
-class DeleteRun(Command[None], frozen=True):
+class DeleteRun(RunCommand[None], frozen=True):
     """Delete a run with its steps, savepoints, keys, execution and output lines."""
-
-    run_id: str
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the run."""
-        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and its owner."""

@@ -7,11 +7,10 @@ import msgspec
 
 from perdure.errors import SavepointNameTaken, SavepointNotFound
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.commands import locks
-from perdure.stores.commands.base import Answers, Command, Decision, Moment, Query, Rows, Write, write
+from perdure.stores.commands.base import Answers, Decision, Moment, Query, Rows, Write, write
 from perdure.stores.commands.blobs import find_blobs, name_blobs, name_locks
 from perdure.stores.commands.execution_rows import changed_execution, find_execution
-from perdure.stores.commands.found import Guard, Leased, find_run, found
+from perdure.stores.commands.found import Guard, Leased, RunCommand, find_run, found
 from perdure.stores.commands.locks import Lock
 from perdure.stores.values import to_info
 
@@ -50,7 +49,7 @@ def encoded(savepoint: Savepoint | None) -> EncodedSavepoint | None:
     )
 
 
-class PutSavepoint(Command[SavepointInfo], frozen=True):
+class PutSavepoint(RunCommand[SavepointInfo], frozen=True):
     """Store a savepoint without appending steps, in place of one with the same timestamp.
 
     The name, pin and milestone of the former one stay; `MarkSavepoint` removes name and pin. Retention is
@@ -58,7 +57,6 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
     run has the name.
     """
 
-    run_id: str
     guard: Guard
     savepoint: EncodedSavepoint
     name: str | None = None
@@ -66,7 +64,7 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
 
     def locks(self) -> Sequence[Lock]:
         """Return the locks of the run and, if the savepoint names blobs, of blobs."""
-        return locks.run(self.run_id), *name_locks(self.savepoint.blobs)
+        return *super().locks(), *name_locks(self.savepoint.blobs)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, the former savepoint, one with the name, execution and blobs."""
@@ -95,20 +93,15 @@ class PutSavepoint(Command[SavepointInfo], frozen=True):
         return Decision(info, writes)
 
 
-class MarkSavepoint(Command[SavepointInfo], frozen=True):
+class MarkSavepoint(RunCommand[SavepointInfo], frozen=True):
     """Name or pin a savepoint, or undo that; raises `SavepointNotFound` if there is none.
 
     Raises `SavepointNameTaken` as `PutSavepoint` does.
     """
 
-    run_id: str
     timestamp: int
     name: str | None
     pinned: bool
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the run."""
-        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, the savepoint, and one with the name."""

@@ -7,12 +7,11 @@ import msgspec
 from perdure.errors import KeyReused, PositionConflict, RunFinished, StepNotFound
 from perdure.lifecycle import FINAL
 from perdure.run import Change, Entry, Key, Step
-from perdure.stores.commands import locks
-from perdure.stores.commands.base import Answers, Command, Committed, Decision, Moment, Query, Write, write
+from perdure.stores.commands.base import Answers, Committed, Decision, Moment, Query, Write, write
 from perdure.stores.commands.blobs import find_blobs, name_locks
 from perdure.stores.commands.documents import Touch
 from perdure.stores.commands.execution_rows import changed_execution, find_execution
-from perdure.stores.commands.found import Guard, Leased, changed, find_run, found
+from perdure.stores.commands.found import Guard, Leased, RunCommand, changed, find_run, found
 from perdure.stores.commands.locks import Lock
 from perdure.stores.commands.savepoints import EncodedSavepoint, put
 from perdure.stores.keys import step_key_values, to_recorded_step
@@ -36,7 +35,7 @@ class Appended(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class Append(Command[Appended], frozen=True):
+class Append(RunCommand[Appended], frozen=True):
     """Append entries to a run's log, with a savepoint and a change of its record, all or nothing.
 
     The checks, in this order:
@@ -55,7 +54,6 @@ class Append(Command[Appended], frozen=True):
     of a document; if it is refused, so is the append.
     """
 
-    run_id: str
     guard: Guard
     position: int
     entries: Sequence[Entry]
@@ -67,7 +65,7 @@ class Append(Command[Appended], frozen=True):
         """Return the locks of the run, of the document that is used, and of blobs that are named."""
         used = () if self.touch is None else self.touch.locks()
         named = () if self.savepoint is None else name_locks(self.savepoint.blobs)
-        return locks.run(self.run_id), *used, *named
+        return *super().locks(), *used, *named
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run, each entry's key, the execution if it changes, touch and blobs."""
@@ -135,15 +133,10 @@ def _check_new(keys: Sequence[Key], recorded: Answers) -> None:
         taken.add((key.text, key.ordinal))
 
 
-class RepairStep(Command[None], frozen=True):
+class RepairStep(RunCommand[None], frozen=True):
     """Replace a step's damaged blobs by recomputed ones; raises `StepNotFound` if there is no such step."""
 
-    run_id: str
     step: Step
-
-    def locks(self) -> Sequence[Lock]:
-        """Return the lock of the run."""
-        return (locks.run(self.run_id),)
 
     def reads(self) -> Sequence[Query]:
         """Return the queries for the run and the step."""
