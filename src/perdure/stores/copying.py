@@ -11,11 +11,11 @@ import apsw
 from perdure.errors import BackupRefused
 from perdure.stores.database import reason, rows
 from perdure.stores.files import sync_folder
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 
 __all__ = ["copy_to"]
 
-_COPY = QUERIES["copy_store"].sql
+_COPY = STATEMENTS["copy_store"]
 _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
 

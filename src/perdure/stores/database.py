@@ -46,8 +46,6 @@ IDENTITY = 4  # the first schema with an identity
 
 T = TypeVar("T")
 
-_SQL = STATEMENTS
-
 log = structlog.get_logger(__name__)
 
 _WORDS: tuple[tuple[type[apsw.Error], str], ...] = (
@@ -145,13 +143,13 @@ def lost(connection: apsw.Connection, acknowledged: Mark) -> str | None:
     """Return a sentence that says which acknowledged transactions a file lacks; None if it lacks none."""
     if connection.pragma("user_version") < IDENTITY:
         return _missing(acknowledged, "the file is empty, another store, or a copy from before an upgrade")
-    meta = row(connection, _SQL["read_meta"])
+    meta = row(connection, STATEMENTS["read_meta"])
     if meta is None or meta[0] != acknowledged.store:
         return _missing(acknowledged, "the file is another store")
     batch = meta[2]
     if batch >= acknowledged.batch:
         return None
-    newest = row(connection, _SQL["newest_change"])
+    newest = row(connection, STATEMENTS["newest_change"])
     when = "" if newest is None or newest[0] is None else f" of {_utc(newest[0])}"
     return _missing(
         acknowledged, f"the file ends at transaction {batch}{when}: {acknowledged.batch - batch} are missing"
@@ -172,7 +170,7 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIG
 def last_batch(connection: apsw.Connection, name: str) -> int:
     """Return the number of the last transaction."""
     try:
-        meta = row(connection, _SQL["read_meta"])
+        meta = row(connection, STATEMENTS["read_meta"])
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error
     assert meta is not None, "the first migration creates the row"
@@ -231,13 +229,13 @@ def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) ->
 
 def named(connection: apsw.Connection, name: str, *values: Any) -> list[tuple[Any, ...]]:
     """Return all rows of a named query, as `rows` does."""
-    return rows(connection, _SQL[name], values)
+    return rows(connection, STATEMENTS[name], values)
 
 
 def intact(connection: apsw.Connection, query: str, read: Callable[..., Iterable[T]]) -> Iterator[T]:
     """Yield what `read` returns for each row of a named query, one by one, without damaged rows."""
     try:
-        found = rows(connection, _SQL[query])
+        found = rows(connection, STATEMENTS[query])
     except (apsw.CorruptError, CorruptBlob) as error:
         log.error("rows_not_read", query=query, reason=str(error))
         return

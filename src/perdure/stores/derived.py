@@ -7,12 +7,10 @@ import structlog
 
 from perdure.stores.commands.base import Write
 from perdure.stores.database import rows
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 from perdure.stores.transaction import apply
 
 __all__ = ["refill"]
-
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +38,10 @@ def _replace(connection: apsw.Connection, table: str) -> None:
     SQLite can't drop a table with a damaged page, so it is removed from the schema. Its pages stay unused
     until the file is copied.
     """
-    definitions = rows(connection, _SQL["list_definitions"], (table,))
+    definitions = rows(connection, STATEMENTS["list_definitions"], (table,))
     connection.pragma("writable_schema", "on")
     try:
-        connection.execute(_SQL["forget_definitions"], (table,))
+        connection.execute(STATEMENTS["forget_definitions"], (table,))
     finally:
         connection.pragma("writable_schema", "reset")
     for (sql,) in definitions:

@@ -13,7 +13,7 @@ from perdure.stores.database import connect, last_batch, rewrite_log
 from perdure.stores.files import Files, make_folder
 from perdure.stores.lock import Lock
 from perdure.stores.opening import begin
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 from perdure.stores.readers import Readers
 from perdure.stores.tail import Mark, Tail
 
@@ -22,7 +22,7 @@ __all__ = ["FileMedium"]
 CHECKPOINT = 1000  # pages of the log
 CHECKPOINT_WAITING = 16 * CHECKPOINT  # pages; beyond them it waits for readers, to restart the log
 
-_ROLLBACK = QUERIES["rollback"].sql
+_ROLLBACK = STATEMENTS["rollback"]
 
 log = structlog.get_logger(__name__)
 

@@ -14,12 +14,12 @@ import apsw
 from perdure.errors import StoreUnavailable
 from perdure.stores.database import last_batch, migrate, reason
 from perdure.stores.opening import begin
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 from perdure.stores.tail import Mark
 
 __all__ = ["MemoryMedium"]
 
-_ROLLBACK = QUERIES["rollback"].sql
+_ROLLBACK = STATEMENTS["rollback"]
 
 
 class MemoryMedium:

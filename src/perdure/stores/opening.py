@@ -8,12 +8,12 @@ from perdure.errors import StoreUnavailable
 from perdure.stores import queue_rows, run_rows
 from perdure.stores.database import reason, row
 from perdure.stores.executions import end_leases
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 from perdure.stores.tail import Mark
 
 __all__ = ["begin"]
 
-_NEXT_OPENING = QUERIES["next_opening"].sql
+_NEXT_OPENING = STATEMENTS["next_opening"]
 
 
 def begin(connection: apsw.Connection, name: str) -> Mark:

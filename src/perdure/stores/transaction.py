@@ -6,20 +6,18 @@ import apsw
 
 from perdure.stores.commands.base import Command, Committed, Moment, Query, Rows, Write
 from perdure.stores.database import not_text, rows
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 
 __all__ = ["answer", "apply", "execute"]
 
 R = TypeVar("R")
-
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def execute(connection: apsw.Connection, command: Command[R], at: Moment) -> tuple[R, tuple[Committed, ...]]:
     """Execute a command. If this raises after a write, the caller must roll back the transaction."""
     read = connection.execute
     try:
-        answers = [read(_SQL[query.name], query.values).fetchall() for query in command.reads()]
+        answers = [read(STATEMENTS[query.name], query.values).fetchall() for query in command.reads()]
     except UnicodeDecodeError as error:
         raise not_text(error) from error
     decision = command.decide(answers, at)
@@ -30,12 +28,12 @@ def execute(connection: apsw.Connection, command: Command[R], at: Moment) -> tup
 
 def answer(connection: apsw.Connection, query: Query) -> Rows:
     """Return the rows of a query."""
-    return rows(connection, _SQL[query.name], query.values)
+    return rows(connection, STATEMENTS[query.name], query.values)
 
 
 def apply(connection: apsw.Connection, write: Write) -> None:
     """Execute a statement once for each of its rows."""
-    sql, given = _SQL[write.name], write.rows
+    sql, given = STATEMENTS[write.name], write.rows
     if len(given) == 1:
         connection.execute(sql, given[0])
     else:

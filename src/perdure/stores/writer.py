@@ -43,7 +43,7 @@ from perdure.stores.commit_times import CommitTimesCounter
 from perdure.stores.database import reason, row
 from perdure.stores.events import log_event
 from perdure.stores.medium import Medium
-from perdure.stores.queries import QUERIES
+from perdure.stores.queries import STATEMENTS
 from perdure.stores.repair import repair
 from perdure.stores.transaction import execute
 from perdure.supervision import start_thread
@@ -58,12 +58,12 @@ MIN_PAGES, MAX_PAGES = 8, 1024  # that a probe writes
 
 R = TypeVar("R")
 
-_BEGIN = QUERIES["begin"].sql
-_COMMIT = QUERIES["commit"].sql
-_ROLLBACK = QUERIES["rollback"].sql
-_READ_META = QUERIES["read_meta"].sql
-_SET_BATCH = QUERIES["set_batch"].sql
-_WRITE_PROBE = QUERIES["write_probe"].sql
+_BEGIN = STATEMENTS["begin"]
+_COMMIT = STATEMENTS["commit"]
+_ROLLBACK = STATEMENTS["rollback"]
+_READ_META = STATEMENTS["read_meta"]
+_SET_BATCH = STATEMENTS["set_batch"]
+_WRITE_PROBE = STATEMENTS["write_probe"]
 
 # These mean that the store can't be written; any other error of SQLite concerns the current item.
 _STORE_FAILED = (

@@ -26,9 +26,10 @@ from perdure.stores.chain import Chain
 from perdure.stores.commands import Append, CreateRun, Lease, Recount, Report, Unleased
 from perdure.stores.open import StoreOptions, open_store
 from perdure.stores.postgres.migrations import migrate
-from perdure.stores.postgres.queries import MIGRATIONS, Migration
+from perdure.stores.postgres.queries import MIGRATIONS
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.postgres.writer import Writer
+from perdure.stores.queries import Migration
 from perdure.testing.store_samples import (
     WAIT,
     a_key,

@@ -21,12 +21,13 @@ from perdure.stores.postgres import migrations, writer
 from perdure.stores.postgres import store as store_module
 from perdure.stores.postgres.connections import Watchdog, conninfo_of, prepare
 from perdure.stores.postgres.migrations import migrate
-from perdure.stores.postgres.queries import MIGRATIONS, Migration
+from perdure.stores.postgres.queries import MIGRATIONS
 from perdure.stores.postgres.readers import Readers
 from perdure.stores.postgres.schedule import Item
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.postgres.writer import Writer
 from perdure.stores.postgres.writer_pool import WriterPool
+from perdure.stores.queries import Migration
 from perdure.testing.store_samples import WAIT, a_step, an_entry, created
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import psycopg
 
 from perdure.errors import NewerSchema, NotAStore, StoreNotFound
-from perdure.stores.postgres.queries import MIGRATIONS, QUERIES, Migration
+from perdure.stores.postgres.queries import MIGRATIONS
+from perdure.stores.postgres.readers import run
+from perdure.stores.queries import Migration
 
 __all__ = ["MIGRATE_SECONDS", "OPEN_SECONDS", "migrate"]
 
@@ -15,8 +17,6 @@ IDLE_SECONDS = 30.0  # of a process in its migration, after which the server end
 
 OPEN_SECONDS = 60.0
 """Seconds since a process was last seen, after which it doesn't have the store open any more."""
-
-_SQL = {name: query.sql for name, query in QUERIES.items()}
 
 
 def migrate(
@@ -41,10 +41,10 @@ def migrate(
         If a migration after the deployment of a newer version was applied; the database is left unchanged.
     """
     with connection.transaction():
-        _run(connection, "limit_idle", str(int(IDLE_SECONDS * 1000)))
-        _run(connection, "limit_statements", str(int(MIGRATE_SECONDS * 1000)))
-        _run(connection, "lock_migrations")
-        ((encoding, is_store, is_empty),) = _run(connection, "look_at_database")
+        run(connection, "limit_idle", str(int(IDLE_SECONDS * 1000)))
+        run(connection, "limit_statements", str(int(MIGRATE_SECONDS * 1000)))
+        run(connection, "lock_migrations")
+        ((encoding, is_store, is_empty),) = run(connection, "look_at_database")
         if encoding != "UTF8":
             raise NotAStore(path=name, reason=f"its encoding is {encoding}, and must be UTF8")
         if not is_store:
@@ -52,8 +52,8 @@ def migrate(
                 raise StoreNotFound(store=name)
             if not is_empty:
                 raise NotAStore(path=name, reason="its schema has tables of another program")
-            _run(connection, "create_migrations")
-        applied = dict(_run(connection, "list_migrations"))
+            run(connection, "create_migrations")
+        applied = dict(run(connection, "list_migrations"))
         known = migrations[-1].version
         newer = [version for version, post in applied.items() if post and version > known]
         if newer:
@@ -61,12 +61,7 @@ def migrate(
         for migration in migrations:
             if migration.version in applied:
                 continue
-            if migration.post and _run(connection, "find_older_opening", migration.version, OPEN_SECONDS):
+            if migration.post and run(connection, "find_older_opening", migration.version, OPEN_SECONDS):
                 break
             connection.execute(migration.script)
-            _run(connection, "note_migration", migration.version, migration.name, migration.post)
-
-
-def _run(connection: psycopg.Connection[Any], query: str, *values: Any) -> list[tuple[Any, ...]]:
-    cursor = connection.execute(_SQL[query], values)
-    return cursor.fetchall() if cursor.description else []
+            run(connection, "note_migration", migration.version, migration.name, migration.post)
