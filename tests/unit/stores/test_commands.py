@@ -86,7 +86,8 @@ def claimable(
     for number, execution in enumerate(executions):
         (*columns, kept, _, _, _) = executed(execution)["find_execution"][0]
         ends = until[number] if number < len(until) else 0.0
-        rows.append((NUMBER, ends, state.value, 0, 1, 0, 0, *columns, kept, None, None, None))
+        of_run = (NUMBER, state.value, 0, 1, 0, execution.fence, 0)
+        rows.append((NUMBER, ends, *of_run, *columns, kept, None, None, None))
     return {"find_claimable": rows} | COUNTED
 
 

@@ -14,7 +14,7 @@ from perdure.stores.commands.execution_rows import execution_in, find_execution,
 from perdure.stores.commands.found import Found, RunCommand, changed, find_run, found, read_run
 from perdure.stores.commands.leases import take
 from perdure.stores.queue import QueueGroup
-from perdure.stores.values import group_values, to_execution, to_run, to_state
+from perdure.stores.values import group_values, to_execution, to_run
 
 __all__ = ["Claim", "Settle"]
 
@@ -110,9 +110,8 @@ def _trusted(values: Sequence[Any]) -> tuple[Found, Execution]:
 
     Raise `CorruptBlob` if they are damaged.
     """
-    state, position, version, generation, lines, *columns = values
-    number, run_id, _, _, lease = columns[:5]
+    of_run, of_execution = tuple(values[:7]), tuple(values[7:])  # as those of ``find_run``
+    number, run_id, *_ = of_execution
     if number is None:
         raise CorruptBlob(reason="the queue has a run that doesn't exist")
-    run = Found(number, run_id, to_state(run_id, state), position, version, generation, lease, lines)
-    return run, to_execution(tuple(columns))
+    return found(run_id, [of_run]), to_execution(of_execution)

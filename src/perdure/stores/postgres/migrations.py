@@ -53,7 +53,7 @@ def migrate(
             if not is_empty:
                 raise NotAStore(path=name, reason="its schema has tables of another program")
             run(connection, "create_migrations")
-        applied = dict(run(connection, "list_migrations"))
+        applied: dict[int, bool] = dict(run(connection, "list_migrations"))
         known = migrations[-1].version
         newer = [version for version, post in applied.items() if post and version > known]
         if newer:

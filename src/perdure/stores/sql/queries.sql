@@ -5,6 +5,9 @@
 runs.id, kind, runs.owner, spec, state, outcome, reason, position, version, created, updated, runs.parent,
     parent_position, number, coalesce(generation, 0), coalesce(name, ''), coalesce(tags, '[]'), identity
 
+-- columns: found
+number, state, position, version, coalesce((SELECT generation FROM generations WHERE run = number), 0), lease, lines
+
 -- columns: execution
 number, id, kind, owner, lease, executions.run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until,
     progress, (SELECT needs FROM needs WHERE run = number), (SELECT computed_by FROM needs WHERE run = number),
@@ -82,9 +85,7 @@ WHERE run_keys.owner = ?1 AND text = ?2 AND ordinal = ?3;
 
 -- name: find_run
 -- Find a run by its id, without its spec; a subquery takes a quarter of the time of a join
-SELECT number, state, position, version,
-    coalesce((SELECT generation FROM generations WHERE run = number), 0), lease, lines
-FROM runs WHERE id = ?1;
+SELECT {found} FROM runs WHERE id = ?1;
 
 -- name: find_owner
 -- Find the owner of a run by its id, as bytes, since a name may be damaged UTF-8
@@ -604,9 +605,7 @@ WITH asked AS MATERIALIZED (
         ORDER BY leased_until LIMIT 1
     )
 )
-SELECT first.run, leased_until, runs.state, position, version,
-    coalesce((SELECT generation FROM generations WHERE run = number), 0), lines,
-    {execution}, NULL, NULL, NULL
+SELECT first.run, leased_until, {found}, {execution}, NULL, NULL, NULL
 FROM (SELECT * FROM waiting UNION ALL SELECT * FROM leased) AS first
     LEFT JOIN runs ON runs.number = first.run
     LEFT JOIN executions ON executions.run = first.run

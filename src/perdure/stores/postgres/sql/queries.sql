@@ -491,9 +491,9 @@ LIMIT $8;
 -- name: find_claimable
 -- Lock and read, in groups of a JSON array, the next run without a lease, and in each group one whose lease has ended
 SELECT
-    queued, leased_until, state, position, version, generation, lines, number, id, kind, owner, lease, run, timeout,
-    wanted, attempt, seconds, deaths, holder, fence, lease_until, progress, needs, computed_by, stored, checksum,
-    NULL, NULL, NULL
+    queued, leased_until, number, state, position, version, generation, lease, lines, number, id, kind, owner, lease,
+    run, timeout, wanted, attempt, seconds, deaths, holder, fence, lease_until, progress, needs, computed_by, stored,
+    checksum, NULL, NULL, NULL
 FROM claimable($1::jsonb);
 
 -- name: forget_queued
