@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,8 @@ __all__ = [
     "load",
     "read",
 ]
+
+Part = TypeVar("Part")
 
 DEFAULT_TIMESTEP = 0.01  # s
 
@@ -191,44 +193,158 @@ def read(
     times: Times = exact,
 ) -> Configuration:
     """Return a configuration made of JSON data; as `load`, and files are looked for if a folder is given."""
-    problems: list[Problem] = []
-    values = checked(data, "$", SIMULATION, problems)
-    found = tuple(
-        engine
-        for i, given in enumerate(values["EngineConfigs"])
-        if (engine := _engine(given, f"$.EngineConfigs[{i}]", engines, folder, times, problems)) is not None
-    )
-    _check_names(values["EngineConfigs"], problems)
-    functions = tuple(
-        function
-        for i, given in enumerate(values["DataPackProcessingFunctions"])
-        if (function := _function(given, f"$.DataPackProcessingFunctions[{i}]", folder, problems)) is not None
-    )
-    status = values["StatusFunction"]
-    status_function = None if status is None else _function(status, "$.StatusFunction", folder, problems)
-    savepoint = _savepoint(values["Savepoint"], times, problems)
-    if folder is not None:
-        problems += _wrong_names(values, found, folder)
-    timestep = min((engine.timestep for engine in found), default=None)
-    given = values["SimulationTimestep"]
-    asked = times(DEFAULT_TIMESTEP if given is None else given)
-    all_known = len(found) == len(values["EngineConfigs"])
-    if given is not None and timestep and all_known and nanoseconds(asked) != nanoseconds(timestep):
-        reason = f"it is {given:g}, but the smallest EngineTimestep is {float(timestep):g}; leave it out"
-        problems.append(Problem("$.SimulationTimestep", reason))
-    if problems:
-        raise _invalid(file, problems)
-    return Configuration(
-        name=values["SimulationName"],
-        description=values["SimulationDescription"],
-        timeout=times(values["SimulationTimeout"]) or None,
-        timestep=timestep or asked,
-        engines=found,
-        functions=functions,
-        status_function=status_function,
-        savepoint=savepoint,
-        ignored=_ignored(data),
-    )
+    reader = _Reader(engines, folder, times)
+    configuration = reader.configuration(data)
+    if reader.problems:
+        raise _invalid(file, reader.problems)
+    return configuration
+
+
+class _Reader:
+    """Reads the parts of one configuration, and gathers what is wrong with all of them.
+
+    A part that something is wrong with is None, so that what the others say is still checked.
+    """
+
+    def __init__(self, kinds: Mapping[str, Any], folder: Path | None, times: Times) -> None:
+        self.problems: list[Problem] = []
+        self._kinds = kinds
+        self._folder = folder
+        self._times = times
+
+    def configuration(self, data: Any) -> Configuration:
+        """Return the whole; it is of no use if there are problems."""
+        values = checked(data, "$", SIMULATION, self.problems)
+        engines = self._each(values, "EngineConfigs", self._engine)
+        self._check_names(values["EngineConfigs"])
+        functions = self._each(values, "DataPackProcessingFunctions", self._function)
+        status = values["StatusFunction"]
+        status_function = None if status is None else self._function(status, "$.StatusFunction")
+        savepoint = self._savepoint(values["Savepoint"])
+        if self._folder is not None:
+            self.problems += _wrong_names(values, engines, self._folder)
+        timestep = min((engine.timestep for engine in engines), default=None)
+        given = values["SimulationTimestep"]
+        asked = self._times(DEFAULT_TIMESTEP if given is None else given)
+        all_known = len(engines) == len(values["EngineConfigs"])
+        if given is not None and timestep and all_known and nanoseconds(asked) != nanoseconds(timestep):
+            reason = f"it is {given:g}, but the smallest EngineTimestep is {float(timestep):g}; leave it out"
+            self._add("$.SimulationTimestep", reason)
+        return Configuration(
+            name=values["SimulationName"],
+            description=values["SimulationDescription"],
+            timeout=self._times(values["SimulationTimeout"]) or None,
+            timestep=timestep or asked,
+            engines=engines,
+            functions=functions,
+            status_function=status_function,
+            savepoint=savepoint,
+            ignored=() if self.problems else _ignored(data),
+        )
+
+    def _add(self, place: str, reason: str) -> None:
+        self.problems.append(Problem(place, reason))
+
+    def _each(
+        self, values: Mapping[str, Any], key: str, read: Callable[[Any, str], Part | None]
+    ) -> tuple[Part, ...]:
+        parts = [read(given, f"$.{key}[{i}]") for i, given in enumerate(values[key])]
+        return tuple(part for part in parts if part is not None)
+
+    def _engine(self, given: Any, place: str) -> EngineConfiguration | None:
+        before = len(self.problems)
+        values = checked(given, place, ENGINE, self.problems)
+        kind = values["EngineType"]
+        if kind in _OF_NRP_CORE:
+            hint = "; take it out" if kind.startswith("datatransfer") else ""
+            self._add(f"{place}.EngineType", f"nrp-core's {kind!r} isn't supported{hint}")
+        elif kind is not None and kind not in self._kinds:
+            what = f"there is no engine {kind!r}"
+            self.problems.append(problem_at(f"{place}.EngineType", what, kind, self._kinds))
+        elif kind is not None:
+            self._check_own_keys(kind, given, values, place)
+        if values["EngineLaunchCommand"] is not None:
+            checked(values["EngineLaunchCommand"], f"{place}.EngineLaunchCommand", LAUNCH, self.problems)
+        if values["EngineCommandTimeout"] > 0 and not values["Isolated"]:
+            reason = 'only an engine with "Isolated": true can be timed out'
+            self._add(f"{place}.EngineCommandTimeout", reason)
+        timestep = self._times(values["EngineTimestep"])
+        if timestep < NANOSECOND:
+            self._add(f"{place}.EngineTimestep", "it is shorter than a nanosecond")
+        if len(self.problems) > before:
+            return None
+        return EngineConfiguration(
+            name=values["EngineName"],
+            type=kind,
+            timestep=timestep,
+            isolated=values["Isolated"],
+            command_timeout=max(0.0, float(values["EngineCommandTimeout"])),
+            time_unit=float(values["TimeUnit"]),
+            script=values["PythonFileName"],
+            model=values["ModelFileName"],
+            simulator=values["Simulator"],
+            world=values["WorldFileName"],
+            extra=values["EngineExtraConfigs"],
+        )
+
+    def _check_own_keys(
+        self, kind: str, given: Mapping[str, Any], values: Mapping[str, Any], place: str
+    ) -> None:
+        """Check the keys that only some kinds of engine have."""
+        own, simulator = _OWN_KEYS.get(kind, ()), values["Simulator"]
+        for key in _SPECIAL:
+            if key in given and key not in own:
+                self._add(f"{place}.{key}", f"an engine of the type {kind!r} has no such key")
+        if kind == "py_sim" and "Simulator" not in given:
+            reason = f"nrp-core's default, Opensim, isn't supported; choose one of {', '.join(SIMULATORS)}"
+            self._add(f"{place}.Simulator", reason)
+        elif kind == "py_sim" and simulator not in (None, *SIMULATORS):
+            what = f"the simulator {simulator!r} isn't supported"
+            self.problems.append(problem_at(f"{place}.Simulator", what, simulator, SIMULATORS))
+        for key in own:
+            if key == "Simulator":
+                continue
+            if key not in given:
+                self._add(f"{place}.{key}", "it is required")
+            elif key != "WorldFileName" or simulator == "Mujoco":
+                self._check_file(values[key], f"{place}.{key}")
+        if "PythonFileName" in own and values["TimeUnit"] != 1:
+            self._add(f"{place}.TimeUnit", "a script's time is in seconds; take it out")
+
+    def _function(self, given: Any, place: str) -> FunctionFile | None:
+        before = len(self.problems)
+        values = checked(given, place, FUNCTION, self.problems)
+        self._check_file(values["FileName"], f"{place}.FileName")
+        if len(self.problems) > before or not values["IsActive"]:
+            return None
+        return FunctionFile(name=values["Name"], file=values["FileName"])
+
+    def _savepoint(self, given: Any) -> SavepointSchedule:
+        values = checked(given, "$.Savepoint", SAVEPOINT, self.problems)
+        every = values["every"]
+        return SavepointSchedule(
+            every=None if every is None else max(NANOSECOND, self._times(every)), keep=values["keep"]
+        )
+
+    def _check_file(self, name: str | None, place: str) -> None:
+        if name is None:
+            return  # it is no text, or not there
+        path = PurePosixPath(name)
+        if not _is_within(path):
+            self._add(place, f"{name!r} isn't within the experiment's folder")
+        elif self._folder is not None and not (self._folder / path).is_file():
+            files = (found for found in self._folder.rglob("*") if found.suffix == path.suffix)
+            there = [str(found.relative_to(self._folder)) for found in sorted(files)]
+            self._add(place, f"there is no file {name!r}.{suggest(name, there)}".rstrip("."))
+
+    def _check_names(self, engines: Sequence[Any]) -> None:
+        """Check that no two engines have one name, whatever else is wrong with them."""
+        first: dict[str, int] = {}
+        for i, given in enumerate(engines):
+            name = given.get("EngineName") if isinstance(given, Mapping) else None
+            if isinstance(name, str) and first.setdefault(name, i) != i:
+                reason = f"$.EngineConfigs[{first[name]}] is called {name!r} already"
+                self._add(f"$.EngineConfigs[{i}].EngineName", reason)
 
 
 def _ignored(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -240,119 +356,6 @@ def _ignored(data: Mapping[str, Any]) -> tuple[str, ...]:
         for key, value in part.items()
         if concerns_display(key) and value
     )
-
-
-def _engine(
-    given: Any,
-    place: str,
-    kinds: Mapping[str, Any],
-    folder: Path | None,
-    times: Times,
-    problems: list[Problem],
-) -> EngineConfiguration | None:
-    before = len(problems)
-    values = checked(given, place, ENGINE, problems)
-    kind = values["EngineType"]
-    if kind in _OF_NRP_CORE:
-        hint = "; take it out" if kind.startswith("datatransfer") else ""
-        problems.append(Problem(f"{place}.EngineType", f"nrp-core's {kind!r} isn't supported{hint}"))
-    elif kind is not None and kind not in kinds:
-        problems.append(problem_at(f"{place}.EngineType", f"there is no engine {kind!r}", kind, kinds))
-    elif kind is not None:
-        _check_own_keys(kind, given, values, place, folder, problems)
-    if values["EngineLaunchCommand"] is not None:
-        checked(values["EngineLaunchCommand"], f"{place}.EngineLaunchCommand", LAUNCH, problems)
-    if values["EngineCommandTimeout"] > 0 and not values["Isolated"]:
-        reason = 'only an engine with "Isolated": true can be timed out'
-        problems.append(Problem(f"{place}.EngineCommandTimeout", reason))
-    timestep = times(values["EngineTimestep"])
-    if timestep < NANOSECOND:
-        problems.append(Problem(f"{place}.EngineTimestep", "it is shorter than a nanosecond"))
-    if len(problems) > before:
-        return None
-    return EngineConfiguration(
-        name=values["EngineName"],
-        type=kind,
-        timestep=timestep,
-        isolated=values["Isolated"],
-        command_timeout=max(0.0, float(values["EngineCommandTimeout"])),
-        time_unit=float(values["TimeUnit"]),
-        script=values["PythonFileName"],
-        model=values["ModelFileName"],
-        simulator=values["Simulator"],
-        world=values["WorldFileName"],
-        extra=values["EngineExtraConfigs"],
-    )
-
-
-def _check_own_keys(
-    kind: str,
-    given: Mapping[str, Any],
-    values: Mapping[str, Any],
-    place: str,
-    folder: Path | None,
-    problems: list[Problem],
-) -> None:
-    """Check the keys that only some kinds of engine have."""
-    own = _OWN_KEYS.get(kind, ())
-    problems += [
-        Problem(f"{place}.{key}", f"an engine of the type {kind!r} has no such key")
-        for key in _SPECIAL
-        if key in given and key not in own
-    ]
-    if kind == "py_sim" and "Simulator" not in given:
-        reason = f"nrp-core's default, Opensim, isn't supported; choose one of {', '.join(SIMULATORS)}"
-        problems.append(Problem(f"{place}.Simulator", reason))
-    elif kind == "py_sim" and values["Simulator"] not in (None, *SIMULATORS):
-        name = values["Simulator"]
-        problems.append(
-            problem_at(f"{place}.Simulator", f"the simulator {name!r} isn't supported", name, SIMULATORS)
-        )
-    for key in own:
-        if key not in given and key != "Simulator":
-            problems.append(Problem(f"{place}.{key}", "it is required"))
-        elif key != "Simulator" and (key != "WorldFileName" or values["Simulator"] == "Mujoco"):
-            _check_file(values[key], f"{place}.{key}", folder, problems)
-    if kind in ("python_json", "py_sim") and values["TimeUnit"] != 1:
-        problems.append(Problem(f"{place}.TimeUnit", "a script's time is in seconds; take it out"))
-
-
-def _function(given: Any, place: str, folder: Path | None, problems: list[Problem]) -> FunctionFile | None:
-    before = len(problems)
-    values = checked(given, place, FUNCTION, problems)
-    _check_file(values["FileName"], f"{place}.FileName", folder, problems)
-    if len(problems) > before:
-        return None
-    return FunctionFile(name=values["Name"], file=values["FileName"]) if values["IsActive"] else None
-
-
-def _savepoint(given: Any, times: Times, problems: list[Problem]) -> SavepointSchedule:
-    values = checked(given, "$.Savepoint", SAVEPOINT, problems)
-    every = values.get("every")
-    return SavepointSchedule(
-        every=None if every is None else max(NANOSECOND, times(every)), keep=values.get("keep")
-    )
-
-
-def _check_file(name: str | None, place: str, folder: Path | None, problems: list[Problem]) -> None:
-    if name is None:
-        return  # it is no text, or not there
-    path = PurePosixPath(name)
-    if not _is_within(path):
-        problems.append(Problem(place, f"{name!r} isn't within the experiment's folder"))
-    elif folder is not None and not (folder / path).is_file():
-        there = [str(p.relative_to(folder)) for p in sorted(folder.rglob("*")) if p.suffix == path.suffix]
-        problems.append(Problem(place, f"there is no file {name!r}.{suggest(name, there)}".rstrip(".")))
-
-
-def _check_names(engines: Sequence[Any], problems: list[Problem]) -> None:
-    """Check that no two engines have one name, whatever else is wrong with them."""
-    first: dict[str, int] = {}
-    for i, given in enumerate(engines):
-        name = given.get("EngineName") if isinstance(given, Mapping) else None
-        if isinstance(name, str) and first.setdefault(name, i) != i:
-            reason = f"$.EngineConfigs[{first[name]}] is called {name!r} already"
-            problems.append(Problem(f"$.EngineConfigs[{i}].EngineName", reason))
 
 
 def _wrong_names(
