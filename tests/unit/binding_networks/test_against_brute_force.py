@@ -7,9 +7,9 @@ from tests.support.brute_force import distinct, levels, random_network
 
 from perdure.solvers.binding_networks import Network, Solution, Status, solve
 from perdure.solvers.binding_networks.certificate import verify_solution
-from perdure.solvers.binding_networks.demands import components, demands_of
+from perdure.solvers.binding_networks.demands import Demands, components, demands_of
 from perdure.solvers.binding_networks.optimum import Backend, Question, divide
-from perdure.solvers.binding_networks.reduction import of_component
+from perdure.solvers.binding_networks.reduction import by_component
 from perdure.solvers.binding_networks.watch import Watch
 
 BATCHES, SIZE = 20, 55
@@ -51,10 +51,11 @@ def check(network: Network, connected: bool) -> None:
 
 def optimum(network: Network, connected: bool, backend: Backend) -> int | None:
     total = 0
-    component, demands = components(network), demands_of(network)
+    component = components(network)
+    demands = by_component(demands_of(network), component)
     for first in sorted(set(component)):
         monomers = tuple(index for index, each in enumerate(component) if each == first)
-        question = Question(network, monomers, of_component(demands, monomers), connected)
+        question = Question(network, monomers, demands.get(first, Demands()), connected)
         part = divide(question, Watch(), backend=backend)
         assert part.proved
         if part.division is None:

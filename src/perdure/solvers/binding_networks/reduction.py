@@ -28,7 +28,7 @@ from perdure.solvers.binding_networks.demands import Demands, SiteDemand
 from perdure.solvers.binding_networks.network import Monomer, Network, SiteRef
 from perdure.solvers.binding_networks.watch import Watch
 
-__all__ = ["Column", "Problem", "Sides", "Types", "by_component", "identity", "of_component", "reduce"]
+__all__ = ["Column", "Problem", "Sides", "Types", "by_component", "identity", "reduce"]
 
 Column = tuple[tuple[int, int], ...]
 """The addends of a part: (row, addend) for each row that it contributes to, by ascending row."""
@@ -141,28 +141,9 @@ class Sides(msgspec.Struct, frozen=True):
         both = {domain: sides for domain, sides in sites.items() if sides[0] and sides[1]}
         # min and max return the first of equal sides: on a tie, the scarce side is the unstarred one.
         return cls(
-            {domain: tuple(min(sides, key=_length)) for domain, sides in both.items()},
-            {domain: tuple(max(reversed(sides), key=_length)) for domain, sides in both.items()},
+            {domain: tuple(min(sides, key=len)) for domain, sides in both.items()},
+            {domain: tuple(max(reversed(sides), key=len)) for domain, sides in both.items()},
         )
-
-
-def _length(refs: Iterable[SiteRef]) -> int:
-    return len(list(refs))
-
-
-def of_component(demands: Demands, monomers: Iterable[int]) -> Demands:
-    """Return the demands on a component's monomers."""
-    inside = frozenset(monomers)
-    return Demands(
-        **{
-            name: tuple(
-                each
-                for each in getattr(demands, name)
-                if (each.sites[0].monomer if isinstance(each, SiteDemand) else each.monomers[0]) in inside
-            )
-            for name in demands.__struct_fields__
-        }
-    )
 
 
 def by_component(demands: Demands, component: Sequence[int] | Mapping[int, int]) -> dict[int, Demands]:
