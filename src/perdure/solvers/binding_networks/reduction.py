@@ -128,8 +128,8 @@ class Sides(msgspec.Struct, frozen=True):
         For each such domain, the sites of the scarcer side (on a tie the unstarred one), and of the other.
     """
 
-    scarce: Mapping[str, tuple[SiteRef, ...]]
-    ample: Mapping[str, tuple[SiteRef, ...]]
+    scarce: Mapping[str, list[SiteRef]]
+    ample: Mapping[str, list[SiteRef]]
 
     @classmethod
     def of(cls, network: Network, monomers: Iterable[int]) -> "Sides":
@@ -141,8 +141,8 @@ class Sides(msgspec.Struct, frozen=True):
         both = {domain: sides for domain, sides in sites.items() if sides[0] and sides[1]}
         # min and max return the first of equal sides: on a tie, the scarce side is the unstarred one.
         return cls(
-            {domain: tuple(min(sides, key=len)) for domain, sides in both.items()},
-            {domain: tuple(max(reversed(sides), key=len)) for domain, sides in both.items()},
+            {domain: min(sides, key=len) for domain, sides in both.items()},
+            {domain: max(reversed(sides), key=len) for domain, sides in both.items()},
         )
 
 
