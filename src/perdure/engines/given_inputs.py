@@ -5,7 +5,7 @@ from typing import Any
 
 from perdure.engines.json_data import copied
 from perdure.engines.numbers import finite
-from perdure.errors import InvalidOverride, nearest
+from perdure.errors import InvalidOverride
 
 __all__ = ["given_inputs"]
 
@@ -36,25 +36,20 @@ def given_inputs(model: str, settings: Mapping[str, Any], known: Collection[str]
     given: dict[str, Any] = {}
     for kind, values in settings.items():
         if kind not in _SETTABLE:
-            reason, suggestion = f"a step takes {' and '.join(_SETTABLE)}", nearest(str(kind), _SETTABLE)
-            raise InvalidOverride(name=kind, value=f"{values!r:.80}", reason=reason, suggestion=suggestion)
+            reason = f"a step takes {' and '.join(_SETTABLE)}"
+            raise InvalidOverride.of(kind, values, reason, known=_SETTABLE)
         if not isinstance(values, Mapping):
-            raise InvalidOverride(
-                name=kind, value=f"{values!r:.80}", reason="it must be a mapping of names to values"
-            )
+            raise InvalidOverride.of(kind, values, "it must be a mapping of names to values")
         for name, value in values.items():
-            shown = f"{value!r:.80}"
             if name not in known:
-                reason, suggestion = "the model has no such input", nearest(str(name), known)
-                raise InvalidOverride(name=name, part=kind, value=shown, reason=reason, suggestion=suggestion)
+                reason = "the model has no such input"
+                raise InvalidOverride.of(name, value, reason, part=kind, known=known)
             if name in given:
-                raise InvalidOverride(name=name, part=kind, value=shown, reason="it is set twice")
+                raise InvalidOverride.of(name, value, "it is set twice", part=kind)
             if kind == "inputs":
                 given[name] = copied(value, name, model)
             elif (number := finite(value)) is None:
-                raise InvalidOverride(
-                    name=name, part=kind, value=shown, reason="a constant is a finite number"
-                )
+                raise InvalidOverride.of(name, value, "a constant is a finite number", part=kind)
             else:
                 given[name] = number
     return given

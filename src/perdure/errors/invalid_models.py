@@ -1,8 +1,10 @@
 """Errors of models: their definition, their run specs, overrides and states."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from perdure.errors.invalid import Invalid
+from perdure.errors.wording import nearest
 
 
 class ModelError(Invalid):
@@ -51,6 +53,32 @@ class InvalidOverride(Invalid):
 
     def __init__(self, message: str | None = None, /, **values: Any) -> None:
         super().__init__(message, **{"where": values.get("name"), **values})
+
+    @classmethod
+    def of(
+        cls,
+        name: object,
+        value: object,
+        reason: str,
+        *,
+        part: str | None = None,
+        known: Iterable[str] | None = None,
+    ) -> "InvalidOverride":
+        """Return the error for a value that is refused.
+
+        Parameters
+        ----------
+        part
+            What the name is one of, such as ``constants``; None if it is the name of such a part itself.
+        known
+            The names there are, of which the one most like the name is suggested.
+        """
+        values = {"name": name, "value": f"{value!r:.80}", "reason": reason}
+        if part is not None:
+            values["part"] = part
+        if known is not None:
+            values["suggestion"] = nearest(str(name), known)
+        return cls(**values)
 
 
 class EvaluationFailed(Invalid):

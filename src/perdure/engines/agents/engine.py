@@ -27,7 +27,6 @@ from perdure.errors import (
     PerdureError,
     Refused,
     message_of,
-    nearest,
 )
 from perdure.state.codec import State
 
@@ -288,27 +287,27 @@ class AgentEngine:
         for kind, values in inputs.items():
             if kind not in SETTABLE:
                 reason = f"a step takes {', '.join(SETTABLE)}"
-                raise _wrong(None, kind, values, reason, nearest(str(kind), SETTABLE))
+                raise InvalidOverride.of(kind, values, reason, known=SETTABLE)
             if not isinstance(values, Mapping):
-                raise _wrong(None, kind, values, "it must be a mapping of names to values")
+                raise InvalidOverride.of(kind, values, "it must be a mapping of names to values")
             for name, value in values.items():
                 if kind == "constants":
                     if name not in model.overridable:
                         reason = "the model has no such constant"
-                        raise _wrong(kind, name, value, reason, nearest(str(name), model.overridable))
+                        raise InvalidOverride.of(name, value, reason, part=kind, known=model.overridable)
                     number = finite(value)
                     if number is None:
-                        raise _wrong(kind, name, value, "a constant is a finite number")
+                        raise InvalidOverride.of(name, value, "a constant is a finite number", part=kind)
                     constants[name] = number
                 elif kind == "points":
                     if name not in model.table_names:
                         reason = "the model has no points of that name"
-                        raise _wrong(kind, name, value, reason, nearest(str(name), model.table_names))
+                        raise InvalidOverride.of(name, value, reason, part=kind, known=model.table_names)
                     points[name] = [[x, y] for x, y in overriding_points(name, value)]
                 else:
                     if name not in model.properties:
                         reason = "the model has no such property"
-                        raise _wrong(kind, name, value, reason, nearest(str(name), model.properties))
+                        raise InvalidOverride.of(name, value, reason, part=kind, known=model.properties)
                     properties[name] = value["value"] if isinstance(value, Mapping) else value
         return constants, points, properties
 
@@ -336,12 +335,3 @@ class AgentEngine:
 def _whole(number: float) -> float:
     """Return a whole number as an integer, as agents expect times of whole steps."""
     return int(number) if math.isfinite(number) and number.is_integer() else number
-
-
-def _wrong(
-    part: str | None, name: object, value: object, reason: str, suggestion: str | None = None
-) -> InvalidOverride:
-    shown = f"{value!r:.80}"
-    if part is None:
-        return InvalidOverride(name=name, value=shown, reason=reason, suggestion=suggestion)
-    return InvalidOverride(name=name, part=part, value=shown, reason=reason, suggestion=suggestion)

@@ -18,7 +18,7 @@ from perdure.engines.system_dynamics.running.answers import Answers
 from perdure.engines.system_dynamics.running.simulation import ModelSimulation
 from perdure.engines.system_dynamics.running.state import restored
 from perdure.engines.system_dynamics.spellings import by_own_names
-from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, nearest, suggest
+from perdure.errors import InvalidOverride, InvalidRunSpecs, InvalidState, Refused, suggest
 from perdure.state.codec import State
 
 __all__ = ["SystemDynamicsEngine", "simulate", "validate_inputs"]
@@ -35,6 +35,7 @@ _CONFIG = (
     "seed",
     "stream",
 )
+_SETTABLE = ("constants", "points")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -210,15 +211,11 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
         If a key, a constant or points aren't known, or a value isn't a finite number or points.
     """
     if not isinstance(inputs, Mapping):
-        raise InvalidOverride(name="inputs", value=f"{inputs!r:.80}", reason="it must be a mapping")
+        raise InvalidOverride.of("inputs", inputs, "it must be a mapping")
     for key in inputs:
-        if key not in ("constants", "points"):
-            raise InvalidOverride(
-                name=key,
-                value=f"{inputs[key]!r:.80}",
-                reason="a step takes constants and points",
-                suggestion=nearest(str(key), ("constants", "points")),
-            )
+        if key not in _SETTABLE:
+            reason = f"a step takes {' and '.join(_SETTABLE)}"
+            raise InvalidOverride.of(key, inputs[key], reason, known=_SETTABLE)
     constants = {
         name: _checked_constant(model, name, value)
         for name, value in _spelled(model, inputs, "constants").items()
@@ -226,13 +223,8 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
     points: dict[str, Points] = {}
     for name, value in _spelled(model, inputs, "points").items():
         if name not in model.table_names:
-            raise InvalidOverride(
-                name=name,
-                part="points",
-                value=f"{value!r:.80}",
-                reason="the model has no points of that name",
-                suggestion=nearest(str(name), model.table_names),
-            )
+            reason = "the model has no points of that name"
+            raise InvalidOverride.of(name, value, reason, part="points", known=model.table_names)
         points[name] = overriding_points(name, value)
     return constants, points
 
@@ -246,9 +238,7 @@ def _spelled(model: Model, inputs: Mapping[str, Any], key: str) -> Mapping[Any, 
 def _mapping(inputs: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = inputs.get(key, {})
     if not isinstance(value, Mapping):
-        raise InvalidOverride(
-            name=key, value=f"{value!r:.80}", reason="it must be a mapping of names to values"
-        )
+        raise InvalidOverride.of(key, value, "it must be a mapping of names to values")
     return value
 
 
@@ -259,31 +249,23 @@ def _array_of(cells: Sequence[str]) -> str:
 
 def _checked_constant(model: Model, name: object, value: object) -> float:
     element = model.elements.get(name) if isinstance(name, str) else None
-    shown = f"{value!r:.80}"
     if element is None:
         cells = [cell for cell in model.overridable if cell.startswith(f"{name}[")]
-        raise InvalidOverride(
-            name=name,
-            part="constants",
-            value=shown,
-            reason=_array_of(cells) if cells else "the model has no such constant",
-            suggestion=nearest(str(name), model.overridable),
-        )
+        reason = _array_of(cells) if cells else "the model has no such constant"
+        raise InvalidOverride.of(name, value, reason, part="constants", known=model.overridable)
     if element.arrayed:
         reason = f"it is an array; set its cells, {element.cell_names()}"
-        raise InvalidOverride(name=name, part="constants", value=shown, reason=reason)
+        raise InvalidOverride.of(name, value, reason, part="constants")
     if not element.overridable:
         formula = " with a formula" if element.kind == "converter" else ""
         reason = (
             f"it is a {element.kind}{formula}; only constants, converters that are a bare number, and points "
             "can be overridden"
         )
-        raise InvalidOverride(name=name, part="constants", value=shown, reason=reason)
+        raise InvalidOverride.of(name, value, reason, part="constants")
     number = finite(value)
     if number is None:
-        raise InvalidOverride(
-            name=name, part="constants", value=shown, reason="a constant is a finite number"
-        )
+        raise InvalidOverride.of(name, value, "a constant is a finite number", part="constants")
     return number
 
 
@@ -315,7 +297,7 @@ def _simulation(model: Model, config: Mapping[str, Any], answers: Answers | None
         raise wrong(f"the seed must be an integer of up to 64 bits, not {seed!r:.80}")
     if not isinstance(stream, str):
         raise wrong(f"the stream must be a string, not {stream!r:.80}")
-    overrides = {key: config[key] for key in ("constants", "points") if key in config}
+    overrides = {key: config[key] for key in _SETTABLE if key in config}
     constants, points = validate_inputs(model, overrides)
     return ModelSimulation(
         model,

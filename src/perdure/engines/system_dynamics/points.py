@@ -80,7 +80,7 @@ def overriding_points(name: str, value: object) -> Points:
     """Return points that override those of the model; raise `InvalidOverride` if they aren't points."""
     points = parse_points(value)
     if isinstance(points, str):
-        raise InvalidOverride(name=name, part="points", value=f"{value!r:.80}", reason=points)
+        raise InvalidOverride.of(name, value, points, part="points")
     return points
 
 

@@ -72,12 +72,8 @@ def by_own_names(given: Mapping[Any, Any], part: str, spelled: Callable[[str], s
         own = spelled(name) if isinstance(name, str) else name
         former, _ = found.setdefault(own, (name, value))
         if former is not name:
-            raise InvalidOverride(
-                name=name,
-                part=part,
-                value=f"{value!r:.80}",
-                reason=f"{former!r} is the same name in another spelling, and has a value already",
-            )
+            reason = f"{former!r} is the same name in another spelling, and has a value already"
+            raise InvalidOverride.of(name, value, reason, part=part)
     return {own: value for own, (_, value) in found.items()}
 
 
