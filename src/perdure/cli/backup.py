@@ -2,12 +2,12 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
-from perdure.cli.connection import StoreUrl, Target, answer, connect, wait_for
+from perdure.cli.connection import StoreUrl, Target, ask
 from perdure.cli.groups import new_app
 from perdure.cli.output import say
 
@@ -32,13 +32,7 @@ def backup(
     Nothing is overwritten.
     """
     place = folder.absolute()
-
-    async def work() -> dict[str, Any]:
-        async with connect(Target(store)) as client:
-            made: dict[str, Any] = answer(await client.post("/backup", json={"folder": str(place)}))
-            return made
-
-    made = wait_for(work)
+    made = ask(Target(store), "POST", "/backup", json={"folder": str(place)})
     say(f"Wrote {place}:")
     say(f"  the store      perdure.db, {made['bytes']} bytes")
     say(f"  its artifacts  perdure.db.artifacts, {made['files']} files with {made['files_bytes']} bytes")

@@ -19,7 +19,7 @@ from perdure.terminal import printable
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HOST", "Models", "StoreUrl", "Target", "answer", "connect", "is_served", "on_target", "wait_for"]
+__all__ = ["Models", "StoreUrl", "Target", "answer", "ask", "connect", "is_served", "on_target", "wait_for"]
 
 T = TypeVar("T")
 
@@ -87,11 +87,23 @@ def on_target(command: Callable[..., T]) -> Callable[..., T]:
     return with_options
 
 
-def wait_for(work: Callable[..., Awaitable[T]], *args: object) -> T:
+def wait_for(work: Callable[[], Awaitable[T]]) -> T:
     """Run a command's coroutine, and return its result."""
     import anyio
 
-    return anyio.run(work, *args)
+    return anyio.run(work)
+
+
+def ask(
+    target: Target, method: str, path: str, *, models: str | None = None, json: object | None = None
+) -> Any:
+    """Send one request, and return the body of its answer; raise what `connect` and `answer` raise."""
+
+    async def work() -> Any:
+        async with connect(target, models) as client:
+            return answer(await client.request(method, path, json=json))
+
+    return wait_for(work)
 
 
 @asynccontextmanager

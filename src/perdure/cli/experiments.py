@@ -12,9 +12,9 @@ from perdure.cli.connection import Target, answer, connect, on_target, wait_for
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, safe_json, say, show, table
 from perdure.cli.run_options import label
-from perdure.cli.runs import all_runs
+from perdure.cli.runs import find_runs, print_lines, read_run
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
-from perdure.errors import ExperimentExists, PerdureError, WrongKind
+from perdure.errors import ExperimentExists, PerdureError
 from perdure.lifecycle import FINAL, RunStatus
 
 if TYPE_CHECKING:
@@ -149,12 +149,7 @@ def create_experiment(
 @on_target
 def list_experiments(target: Target, as_json: AsJson = False) -> None:
     """List all runs of experiments, newest first, with their progress."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with connect(target) as client:
-            return await all_runs(client, kind="experiment")
-
-    found = wait_for(work)
+    found = find_runs(target, kind="experiment")
     if as_json:
         show(found)
     elif not found:
@@ -215,10 +210,10 @@ def show_logs(
         async with connect(target, served=follow) as client:
             after, ended = 0, False
             while not ended:
-                state = (await _read(client, run))["state"]
+                state = (await read_run(client, run, "experiment"))["state"]
                 # The state is read before the lines, since no line comes after the end.
                 ended = not follow or state in ENDED
-                after = await _print_lines(client, run, after)
+                after = await print_lines(client, run, after)
                 if not ended:
                     await asyncio.sleep(LOOK)
 
@@ -271,7 +266,7 @@ def fork_experiment(
 
     async def work() -> Any:
         async with connect(target, served=True) as client:
-            await _read(client, run)
+            await read_run(client, run, "experiment")
             return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
 
     say(wait_for(work)["id"])
@@ -288,7 +283,7 @@ def _bring(target: Target, runs: list[str], state: str) -> None:
         async with connect(target, served=state != "stopped") as client:
             for run in runs:
                 try:
-                    await _read(client, run)
+                    await read_run(client, run, "experiment")
                     brought = answer(await client.put(f"/runs/{run}/state", json={"state": state}))
                 except PerdureError as error:
                     refused.append(str(error))
@@ -298,23 +293,3 @@ def _bring(target: Target, runs: list[str], state: str) -> None:
     wait_for(work)
     if refused:
         raise PerdureError("\n".join(refused))
-
-
-async def _print_lines(client: "httpx.AsyncClient", run: str, after: int) -> int:
-    """Print the lines after a number; return the number of the last one."""
-    following: int | None = after
-    while following is not None:
-        page = answer(await client.get(f"/runs/{run}/logs", params={"after": following}))
-        for line in page["lines"]:
-            say(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
-            after = line["number"]
-        following = page["next"]
-    return after
-
-
-async def _read(client: "httpx.AsyncClient", run: str) -> dict[str, Any]:
-    """Return a run; raise `WrongKind` for one of another kind."""
-    found: dict[str, Any] = answer(await client.get(f"/runs/{run}"))
-    if found["kind"] != "experiment":
-        raise WrongKind(run=run, kind=found["kind"], wanted="experiments")
-    return found

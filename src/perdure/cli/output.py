@@ -10,22 +10,26 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import UTC, datetime
 from functools import partial
 from threading import Timer
-from typing import Annotated, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
 
 from perdure.terminal import printable
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 __all__ = [
     "AsJson",
     "libraries_apart",
     "moment",
     "own_output",
+    "progress_bar",
     "safe_json",
     "say",
     "say_lines",
@@ -135,21 +139,31 @@ def moment(unix: float) -> str:
 
 
 def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
-    """Yield the items, with a bar on standard error once this takes longer than a second.
+    """Yield the items, with a bar on standard error once this takes longer than a second."""
+    with progress_bar(what, len(items)) as update:
+        for item in items:
+            yield item
+            update(advance=1)
 
-    A timer shows the bar, and rich draws it in a thread of its own, since one item may take all the time.
+
+@contextmanager
+def progress_bar(
+    what: str, total: float, *columns: "ProgressColumn", **fields: Any
+) -> Iterator[Callable[..., None]]:
+    """Draw a bar on standard error once the block takes longer than a second; yields what updates it.
+
+    A timer shows the bar, and rich draws it in a thread of its own, since one step may take all the time.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=len(items), visible=False)
-        showing = Timer(PATIENCE, partial(bar.update, task, visible=True))
+    disabled = not sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=disabled) as bar:
+        update = partial(bar.update, bar.add_task(what, total=total, visible=False, **fields))
+        showing = Timer(PATIENCE, partial(update, visible=True))
         showing.start()
         try:
-            for item in items:
-                yield item
-                bar.advance(task)
+            yield update
         finally:
             showing.cancel()
             showing.join()

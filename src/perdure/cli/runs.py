@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perdure.cli import run_options
-from perdure.cli.connection import Models, Target, answer, connect, on_target, wait_for
+from perdure.cli.connection import Models, Target, answer, ask, connect, on_target, wait_for
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.cli.run_options import label, unix_time
-from perdure.errors import ModelUnchanged, PerdureError
+from perdure.errors import ModelUnchanged, PerdureError, WrongKind
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["all_runs", "app"]
+__all__ = ["all_runs", "app", "find_runs", "print_lines", "read_run"]
 
 app = new_app("List, show, edit, fork, upgrade, delete and prune runs.")
 
@@ -73,11 +73,7 @@ def list_runs(
     }
     given = {what: value for what, value in asked.items() if value is not None}
 
-    async def work() -> list[dict[str, Any]]:
-        async with connect(target) as client:
-            return await all_runs(client, limit, **given)
-
-    found = wait_for(work)
+    found = find_runs(target, limit, **given)
     if as_json:
         show(found)
     elif not found:
@@ -103,12 +99,7 @@ def list_runs(
 @on_target
 def show_run(target: Target, run: RunId) -> None:
     """Show everything known about a run."""
-
-    async def work() -> Any:
-        async with connect(target) as client:
-            return answer(await client.get(f"/runs/{run}"))
-
-    show(wait_for(work))
+    show(ask(target, "GET", f"/runs/{run}"))
 
 
 @app.command(
@@ -167,17 +158,13 @@ def fork_run(
     alike |= label(name, tag)
     seeds = [alike | {"seed": each} for each in seed or []]
 
-    async def work() -> list[dict[str, Any]]:
-        async with connect(target, models) as client:
-            if len(seeds) > 1:
-                made: list[dict[str, Any]] = answer(
-                    await client.post(f"/runs/{run}/forks", json={"forks": seeds})
-                )["runs"]
-                return made
-            return [answer(await client.post(f"/runs/{run}/fork", json=seeds[0] if seeds else alike))]
-
-    for made in wait_for(work):
-        say(made["id"])
+    if len(seeds) > 1:
+        made = ask(target, "POST", f"/runs/{run}/forks", models=models, json={"forks": seeds})["runs"]
+    else:
+        asked = seeds[0] if seeds else alike
+        made = [ask(target, "POST", f"/runs/{run}/fork", models=models, json=asked)]
+    for fork in made:
+        say(fork["id"])
 
 
 @app.command("upgrade", epilog="Examples:  perdure runs upgrade 0f3c…  ·  perdure runs upgrade --all")
@@ -319,6 +306,16 @@ async def _pruned(prune: Prune, matching: int, kept: Collection[str]) -> int:
     return failed
 
 
+def find_runs(target: Target, limit: int | None = None, **params: Any) -> list[dict[str, Any]]:
+    """Return the runs of a target that `all_runs` returns."""
+
+    async def work() -> list[dict[str, Any]]:
+        async with connect(target) as client:
+            return await all_runs(client, limit, **params)
+
+    return wait_for(work)
+
+
 async def all_runs(
     client: "httpx.AsyncClient", limit: int | None = None, **params: Any
 ) -> list[dict[str, Any]]:
@@ -332,6 +329,26 @@ async def all_runs(
         if page["next"] is None or len(found) == limit:
             return found
         cursor["cursor"] = page["next"]
+
+
+async def read_run(client: "httpx.AsyncClient", run: str, kind: str) -> dict[str, Any]:
+    """Return a run; raise `WrongKind` for one of another kind."""
+    found: dict[str, Any] = answer(await client.get(f"/runs/{run}"))
+    if found["kind"] != kind:
+        raise WrongKind(run=run, kind=found["kind"], wanted=f"{kind}s")
+    return found
+
+
+async def print_lines(client: "httpx.AsyncClient", run: str, after: int = 0) -> int:
+    """Print the output lines after a number; return the number of the last one."""
+    following: int | None = after
+    while following is not None:
+        page = answer(await client.get(f"/runs/{run}/logs", params={"after": following}))
+        for line in page["lines"]:
+            say(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
+            after = line["number"]
+        following = page["next"]
+    return after
 
 
 def _made_of(run: dict[str, Any]) -> str:

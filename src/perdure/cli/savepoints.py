@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perdure.cli.connection import Target, answer, connect, on_target, wait_for
+from perdure.cli.connection import Target, ask, on_target
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, show, table
 from perdure.errors import PerdureError, SavepointNotFound
@@ -21,7 +21,7 @@ Timestamp = Annotated[int, typer.Argument(help="The savepoint's timestamp.", sho
 @on_target
 def list_savepoints(target: Target, run: RunId, as_json: AsJson = False) -> None:
     """List the savepoints of a run."""
-    found = wait_for(_savepoints, target, run)
+    found = _savepoints(target, run)
     if as_json:
         show(found)
         return
@@ -43,7 +43,7 @@ def list_savepoints(target: Target, run: RunId, as_json: AsJson = False) -> None
 @on_target
 def show_savepoint(target: Target, run: RunId, timestamp: Timestamp) -> None:
     """Show one savepoint."""
-    for point in wait_for(_savepoints, target, run):
+    for point in _savepoints(target, run):
         if point["timestamp"] == timestamp:
             show(point)
             return
@@ -68,15 +68,9 @@ def pin_savepoint(
     change: dict[str, Any] = {"pinned": not off}
     if off or name is not None:  # fields that aren't sent stay unchanged
         change["name"] = name
-
-    async def work() -> Any:
-        async with connect(target) as client:
-            return answer(await client.patch(f"/runs/{run}/savepoints/{timestamp}", json=change))
-
-    show(wait_for(work))
+    show(ask(target, "PATCH", f"/runs/{run}/savepoints/{timestamp}", json=change))
 
 
-async def _savepoints(target: Target, run: str) -> list[dict[str, Any]]:
-    async with connect(target) as client:
-        found: list[dict[str, Any]] = answer(await client.get(f"/runs/{run}/savepoints"))["savepoints"]
-        return found
+def _savepoints(target: Target, run: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ask(target, "GET", f"/runs/{run}/savepoints")["savepoints"]
+    return found

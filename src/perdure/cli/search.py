@@ -4,17 +4,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 from types import FrameType
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
-from perdure.cli.output import PATIENCE, say
+from perdure.cli.output import progress_bar, say
 from perdure.cli.solution import looks_like_constraints, mistake_in_words, progress_in_words
 from perdure.errors import NetworkError, PerdureError
 from perdure.solvers.binding_networks.formats import load_network
@@ -95,25 +92,10 @@ def interruptible() -> Iterator[Event]:
 @contextmanager
 def shown_search(network: Network) -> Iterator[Callable[[Progress], None]]:
     """Show the bounds in a bar on standard error, once the search takes longer than a second."""
-    columns = (
-        TextColumn("Solving"),
-        BarColumn(),
-        TextColumn("{task.fields[bounds]}"),
-        TimeElapsedColumn(),
-    )
-    bar = Bar(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with bar:
-        task = bar.add_task("", total=len(network.monomers), visible=False, bounds="")
-        showing = Timer(PATIENCE, partial(bar.update, task, visible=True))
-        showing.start()
+    columns = (TextColumn("Solving"), BarColumn(), TextColumn("{task.fields[bounds]}"), TimeElapsedColumn())
+    with progress_bar("", len(network.monomers), *columns, bounds="") as update:
 
         def show(progress: Progress) -> None:
-            bar.update(
-                task, total=progress.upper, completed=progress.lower, bounds=progress_in_words(progress)
-            )
+            update(total=progress.upper, completed=progress.lower, bounds=progress_in_words(progress))
 
-        try:
-            yield show
-        finally:
-            showing.cancel()
-            showing.join()
+        yield show

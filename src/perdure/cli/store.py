@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perdure.cli.connection import HOST, answer, is_served
+from perdure.cli.connection import Target, ask, is_served
 from perdure.cli.groups import new_app
 from perdure.cli.options import read_settings
 from perdure.cli.output import say, with_progress
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = new_app("Copy a store to another one, or reopen a closed one.")
-
-PATIENCE = 3600.0  # seconds for the server to write its database to a file
 
 Artifacts = Annotated[
     str | None,
@@ -130,8 +128,6 @@ def reopen_store(
 @contextmanager
 def _opened(url: str, *, snapshot: bool) -> Iterator["Store"]:
     """Open a store; with `snapshot`, a copy of its file if a server has it open."""
-    import httpx
-
     from perdure.stores.open import StoreOptions, open_store
 
     path = socket_path(url)
@@ -141,9 +137,7 @@ def _opened(url: str, *, snapshot: bool) -> Iterator["Store"]:
         return
     with tempfile.TemporaryDirectory(prefix="perdure-copy-") as place:
         folder = Path(place, "store")
-        transport = httpx.HTTPTransport(verify=False, uds=str(path))
-        with httpx.Client(transport=transport, base_url=f"http://{HOST}", timeout=PATIENCE) as client:
-            answer(client.post("/backup", json={"folder": str(folder), "store_only": True}))
+        ask(Target(url), "POST", "/backup", json={"folder": str(folder), "store_only": True})
         with closing(open_store(store_url(str(folder / FILE)), StoreOptions(create=False))) as store:
             yield store
 

@@ -1,18 +1,14 @@
 """``perdure tasks``: list, show, cancel."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from perdure.cli.connection import Target, answer, connect, on_target, wait_for
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
-from perdure.cli.runs import all_runs
-from perdure.errors import WrongKind
-
-if TYPE_CHECKING:
-    import httpx
+from perdure.cli.runs import find_runs, print_lines, read_run
 
 __all__ = ["app"]
 
@@ -30,13 +26,8 @@ def list_tasks(
     as_json: AsJson = False,
 ) -> None:
     """List all tasks, newest first, with their progress."""
-
-    async def work() -> list[dict[str, Any]]:
-        async with connect(target) as client:
-            states: dict[str, Any] = {"state": "created,paused,started"} if unfinished else {}
-            return await all_runs(client, kind="task", **states)
-
-    found = wait_for(work)
+    states: dict[str, Any] = {"state": "created,paused,started"} if unfinished else {}
+    found = find_runs(target, kind="task", **states)
     if as_json:
         show(found)
     elif not found:
@@ -68,18 +59,13 @@ def show_task(
 
     async def work() -> None:
         async with connect(target) as client:
-            shown = await _read(client, task)
-            if not logs:
-                if shown["state"] in ENDED:
-                    shown["result"] = answer(await client.get(f"/runs/{task}/result"))["result"]
-                show(shown)
+            shown = await read_run(client, task, "task")
+            if logs:
+                await print_lines(client, task)
                 return
-            after: int | None = 0
-            while after is not None:
-                page = answer(await client.get(f"/runs/{task}/logs", params={"after": after}))
-                for line in page["lines"]:
-                    say(f"{moment(line['time'])}  {line['level']:7} {line['text']}")
-                after = page["next"]
+            if shown["state"] in ENDED:
+                shown["result"] = answer(await client.get(f"/runs/{task}/result"))["result"]
+            show(shown)
 
     wait_for(work)
 
@@ -95,19 +81,11 @@ def cancel_tasks(
     async def work() -> None:
         async with connect(target) as client:
             for task in with_progress(tasks, "Cancelling"):
-                await _read(client, task)
+                await read_run(client, task, "task")
                 ended = answer(await client.put(f"/runs/{task}/state", json={"state": "stopped"}))
                 say(f"{task}: {ended['state']}")
 
     wait_for(work)
-
-
-async def _read(client: "httpx.AsyncClient", task: str) -> dict[str, Any]:
-    """Return a task; raise `WrongKind` for a run of another kind."""
-    run: dict[str, Any] = answer(await client.get(f"/runs/{task}"))
-    if run["kind"] != "task":
-        raise WrongKind(run=task, kind=run["kind"], wanted="tasks")
-    return run
 
 
 def _in_words(progress: Mapping[str, Any] | None) -> str:
