@@ -27,7 +27,7 @@ from perdure.stores.commands import (
 )
 from perdure.stores.queue import ANY_TAG
 from perdure.testing.store_opening import StoreOpening
-from perdure.testing.store_samples import WAIT, a_fork, a_run, a_savepoint, an_execution, raised
+from perdure.testing.store_samples import WAIT, a_fork, a_run, a_savepoint, an_execution, commit, raised
 
 __all__ = ["BlobConformance"]
 
@@ -58,7 +58,7 @@ class BlobConformance(StoreOpening):
             run_with(store, "a", "b")
             (first,) = used(store, "c")
             assert swept(store, seconds=3600) == []
-            assert [blob.hash for blob in store.submit(SweepBlobs(-1)).result(WAIT)] == ["c"]
+            assert [blob.hash for blob in commit(store, SweepBlobs(-1))] == ["c"]
             (again,) = used(store, "c")
             assert again.number > first.number
             assert not again.stored
@@ -69,11 +69,11 @@ class BlobConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             run_with(store, "a")
             (blob,) = used(store, "b")
-            store.submit(SweepBlobs(-1)).result(WAIT)
+            commit(store, SweepBlobs(-1))
             for _ in range(2):
                 with raised(ArtifactsUnavailable):
                     save(store, 1, blob.number)
-                store.submit(ForgetBlobs([blob.number])).result(WAIT)
+                commit(store, ForgetBlobs([blob.number]))
             assert [info.timestamp for info in store.savepoints("run")] == [0]
 
     def test_a_savepoint_that_goes_or_is_replaced_lets_its_blobs_go(self, tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ class BlobConformance(StoreOpening):
             fork = a_fork("fork", "run", 0)
             numbers = frozenset(blob.number for blob in used(store, "b"))
             savepoint = Savepoint(timestamp=1, entities={}, blobs=numbers)
-            store.submit(ForkRuns([Fork(run=fork, savepoint=encoded(savepoint))])).result(WAIT)
-            store.submit(DeleteRun("run")).result(WAIT)
+            commit(store, ForkRuns([Fork(run=fork, savepoint=encoded(savepoint))]))
+            commit(store, DeleteRun("run"))
             assert swept(store) == []
             assert store.savepoint("fork", 0).entities, "which came along with what it names"
-            store.submit(DeleteRun("fork")).result(WAIT)
+            commit(store, DeleteRun("fork"))
             assert swept(store, seconds=3600) == [], "for an hour"
             assert swept(store) == ["a", "b"]
 
@@ -110,25 +110,25 @@ class BlobConformance(StoreOpening):
             with raised(ArtifactsUnavailable):
                 future.result(WAIT)
             with raised(ArtifactsUnavailable):
-                store.submit(CreateRun(a_run("other"), savepoint)).result(WAIT)
+                commit(store, CreateRun(a_run("other"), savepoint))
             assert [run.id for run in store.runs()] == ["run"]
 
     def test_whether_what_a_run_wrote_is_stored_is_known_by_its_execution(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for id, stored in (("one", None), ("two", None), ("task", 0)):
                 execution = an_execution(id, stored=stored)
-                store.submit(CreateRun(a_run(id, kind="task"), execution=execution)).result(WAIT)
+                commit(store, CreateRun(a_run(id, kind="task"), execution=execution))
             assert [store.execution(id).stored for id in ("one", "two", "task")] == [None, None, 0]
             assert [execution.stored for execution in store.executions()] == [None, None, 0]
             assert store.unstored() == [], "none has ended"
             for id in ("one", "two", "task"):
                 end = Change(state=RunStatus.STOPPED)
-                store.submit(ChangeRun(id, store.run(id).version, end)).result(WAIT)
+                commit(store, ChangeRun(id, store.run(id).version, end))
             assert store.unstored() == ["one", "two"]
-            store.submit(MarkStored("one", 3)).result(WAIT)
-            store.submit(MarkStored("two", 0)).result(WAIT)
+            commit(store, MarkStored("one", 3))
+            commit(store, MarkStored("two", 0))
             assert [store.execution(id).stored for id in ("one", "two")] == [3, 0]
-            store.submit(MarkStored("one", 0)).result(WAIT)
+            commit(store, MarkStored("one", 0))
             assert store.execution("one").stored == 3, "another server has looked for them too late"
             assert store.unstored() == []
 
@@ -137,51 +137,51 @@ class BlobConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("one", "two"):
                 execution = an_execution(id, stored=None)
-                store.submit(CreateRun(a_run(id, kind="task"), execution=execution)).result(WAIT)
-            token = store.submit(Lease("one", "w", 0.0)).result(WAIT).fence
-            store.submit(Finish("one", token, end)).result(WAIT)
+                commit(store, CreateRun(a_run(id, kind="task"), execution=execution))
+            token = commit(store, Lease("one", "w", 0.0)).fence
+            commit(store, Finish("one", token, end))
             kept = store.execution("one")
             assert (kept.holder, kept.fence, kept.leased(store.clock())) == ("w", token, True)
             stopped = Change(state=RunStatus.STOPPED)  # on request, which is not for its holder to know
-            store.submit(ChangeRun("one", store.run("one").version, stopped)).result(WAIT)
-            store.submit(Renew("one", token, 60.0)).result(WAIT)
+            commit(store, ChangeRun("one", store.run("one").version, stopped))
+            commit(store, Renew("one", token, 60.0))
             assert store.execution("one").leased(store.clock())
             with raised(RunFinished):
-                store.submit(Lease("one", "another", 60.0)).result(WAIT)
+                commit(store, Lease("one", "another", 60.0))
             (group,) = store.waiting_groups([ANY_TAG])
             assert [*store.unleased(group)] == ["two"]
-            store.submit(MarkStored("one", 3)).result(WAIT)
+            commit(store, MarkStored("one", 3))
             ended = store.execution("one")
             assert (ended.holder, ended.fence, ended.lease_until, ended.stored) == ("", 0, 0.0, 3)
             with raised(Fenced):
-                store.submit(Renew("one", token, 60.0)).result(WAIT)
-            token = store.submit(Lease("two", "w", 60.0)).result(WAIT).fence
-            store.submit(Finish("two", token, end, unbegun=True)).result(WAIT)
+                commit(store, Renew("one", token, 60.0))
+            token = commit(store, Lease("two", "w", 60.0)).fence
+            commit(store, Finish("two", token, end, unbegun=True))
             assert not store.execution("two").leased(store.clock()), "it has worked on nothing"
             assert store.unstored() == ["two"]
 
 
 def used(store: Store, *hashes: str, owner: str = "ann") -> list[Blob]:
     """Use blobs, each of 10 bytes."""
-    return store.submit(UseBlobs(owner, [(digest, 10) for digest in hashes])).result(WAIT)
+    return commit(store, UseBlobs(owner, [(digest, 10) for digest in hashes]))
 
 
 def run_with(store: Store, *hashes: str) -> None:
     """Make a run whose savepoint 0 names blobs."""
     numbers = frozenset(blob.number for blob in used(store, *hashes))
     savepoint = Savepoint(timestamp=0, entities=a_savepoint(0).entities, blobs=numbers)
-    store.submit(CreateRun(a_run(), encoded(savepoint))).result(WAIT)
+    commit(store, CreateRun(a_run(), encoded(savepoint)))
 
 
 def save(store: Store, timestamp: int, *numbers: int) -> None:
     """Keep a savepoint that names blobs."""
     savepoint = Savepoint(timestamp=timestamp, entities={}, blobs=frozenset(numbers))
     guard = Unleased.of(store.run("run"))
-    store.submit(Append("run", guard, 0, (), encoded(savepoint))).result(WAIT)
+    commit(store, Append("run", guard, 0, (), encoded(savepoint)))
 
 
 def swept(store: Store, seconds: float = -1) -> list[str]:
     """Sweep and forget; return what went, by its hash. By default all that no savepoint names."""
-    found = store.submit(SweepBlobs(seconds)).result(WAIT)
-    store.submit(ForgetBlobs([blob.number for blob in found])).result(WAIT)
+    found = commit(store, SweepBlobs(seconds))
+    commit(store, ForgetBlobs([blob.number for blob in found]))
     return sorted(blob.hash for blob in found)

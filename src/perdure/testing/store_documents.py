@@ -18,7 +18,7 @@ from perdure.stores.commands import (
     Use,
 )
 from perdure.testing.store_opening import StoreOpening
-from perdure.testing.store_samples import WAIT, an_entry, created, raised
+from perdure.testing.store_samples import an_entry, commit, created, raised
 
 __all__ = ["DocumentConformance"]
 
@@ -28,76 +28,76 @@ class DocumentConformance(StoreOpening):
 
     def test_a_record_is_replaced_in_place_of_its_version(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            first = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
+            first = commit(store, PutDocument("bptk", "id", b"one", None))
             assert store.document("bptk", "id") == first
-            second = store.submit(PutDocument("bptk", "id", b"two", first.version)).result(WAIT)
+            second = commit(store, PutDocument("bptk", "id", b"two", first.version))
             assert second.blob == b"two"
             for version in (None, first.version, second.version + 1):
                 with raised(VersionConflict):
-                    store.submit(PutDocument("bptk", "id", b"three", version)).result(WAIT)
+                    commit(store, PutDocument("bptk", "id", b"three", version))
             with raised(VersionConflict):
-                store.submit(PutDocument("bptk", "new", b"three", 1)).result(WAIT)
+                commit(store, PutDocument("bptk", "new", b"three", 1))
             assert store.document("bptk", "id") == second
             assert store.document("bptk", "new") is None
 
     def test_a_record_that_was_made_again_is_not_taken_for_the_former(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            former = store.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
-            former = store.submit(PutDocument("bptk", "id", b"two", former.version)).result(WAIT)
+            former = commit(store, PutDocument("bptk", "id", b"one", None))
+            former = commit(store, PutDocument("bptk", "id", b"two", former.version))
             seen = {former.version}
             for _ in range(3):
-                store.submit(DeleteDocument("bptk", "id")).result(WAIT)
-                again = store.submit(PutDocument("bptk", "id", b"three", None)).result(WAIT)
+                commit(store, DeleteDocument("bptk", "id"))
+                again = commit(store, PutDocument("bptk", "id", b"three", None))
                 assert again.version not in seen
                 seen.add(again.version)
                 with raised(VersionConflict):
-                    store.submit(PutDocument("bptk", "id", b"stale", former.version)).result(WAIT)
-                again = store.submit(PutDocument("bptk", "id", b"four", again.version)).result(WAIT)
+                    commit(store, PutDocument("bptk", "id", b"stale", former.version))
+                again = commit(store, PutDocument("bptk", "id", b"four", again.version))
                 assert again.version not in seen
                 seen.add(again.version)
 
     def test_records_are_listed_by_id_and_dialect(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             for dialect, id in (("bptk", "b"), ("nrp", "a"), ("bptk", "a")):
-                store.submit(PutDocument(dialect, id, id.encode(), None)).result(WAIT)
+                commit(store, PutDocument(dialect, id, id.encode(), None))
             assert [record.id for record in store.documents("bptk")] == ["a", "b"]
-            store.submit(DeleteDocument("bptk", "a")).result(WAIT)
-            store.submit(DeleteDocument("bptk", "a")).result(WAIT)
+            commit(store, DeleteDocument("bptk", "a"))
+            commit(store, DeleteDocument("bptk", "a"))
             assert [record.id for record in store.documents("bptk")] == ["b"]
             assert [record.id for record in store.documents("nrp")] == ["a"]
 
     def test_a_use_is_noted_and_a_document_that_nobody_used_since_is_forgotten(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             use = Use("ann", 1, 100.0, 60.0)
-            first = store.submit(PutDocument("bptk", "id", b"one", None, use)).result(WAIT)
+            first = commit(store, PutDocument("bptk", "id", b"one", None, use))
             assert first.use == use
-            assert store.submit(PutDocument("bptk", "id", b"two", first.version)).result(WAIT).use == use
+            assert commit(store, PutDocument("bptk", "id", b"two", first.version)).use == use
             document = store.document("bptk", "id")
             assert document is not None
             with raised(VersionConflict):
-                store.submit(Touch("bptk", "id", first.version, 9, 9.0)).result(WAIT)
-            store.submit(Touch("bptk", "id", document.version, 2, 130.0)).result(WAIT)
+                commit(store, Touch("bptk", "id", first.version, 9, 9.0))
+            commit(store, Touch("bptk", "id", document.version, 2, 130.0))
             assert store.uses("bptk") == {"id": Use("ann", 2, 130.0, 60.0)}
-            assert not store.submit(ForgetDocument("bptk", "id", document.version, 1)).result(WAIT)
-            assert not store.submit(ForgetDocument("bptk", "id", first.version)).result(WAIT)
-            assert not store.submit(ForgetDocument("bptk", "id", None, 1)).result(WAIT)
-            assert store.submit(ForgetDocument("bptk", "id", document.version, 2)).result(WAIT)
+            assert not commit(store, ForgetDocument("bptk", "id", document.version, 1))
+            assert not commit(store, ForgetDocument("bptk", "id", first.version))
+            assert not commit(store, ForgetDocument("bptk", "id", None, 1))
+            assert commit(store, ForgetDocument("bptk", "id", document.version, 2))
             assert (store.document("bptk", "id"), store.uses("bptk")) == (None, {})
-            assert not store.submit(ForgetDocument("bptk", "id", document.version)).result(WAIT)
-            assert not store.submit(ForgetDocument("bptk", "id", None)).result(WAIT)
-            store.submit(PutDocument("bptk", "other", b"", None, Use("ann", 1, 0.0, 60.0))).result(WAIT)
-            assert store.submit(ForgetDocument("bptk", "other", None, 1)).result(WAIT)
+            assert not commit(store, ForgetDocument("bptk", "id", document.version))
+            assert not commit(store, ForgetDocument("bptk", "id", None))
+            commit(store, PutDocument("bptk", "other", b"", None, Use("ann", 1, 0.0, 60.0)))
+            assert commit(store, ForgetDocument("bptk", "other", None, 1))
             with raised(VersionConflict):
-                store.submit(Touch("bptk", "id", document.version, 3, 9.0)).result(WAIT)
+                commit(store, Touch("bptk", "id", document.version, 3, 9.0))
 
     def test_a_document_is_forgotten_with_the_end_of_its_run(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store, steps=2)
-            kept = store.submit(PutDocument("bptk", "id", b"", None, Use("ann", 1, 0.0, 60.0))).result(WAIT)
+            kept = commit(store, PutDocument("bptk", "id", b"", None, Use("ann", 1, 0.0, 60.0)))
             end = Change(state=RunStatus.STOPPED, outcome=Outcome.EXPIRED, reason="its time is up")
-            assert not store.submit(ForgetDocument("bptk", "id", kept.version, 2, "run", end)).result(WAIT)
+            assert not commit(store, ForgetDocument("bptk", "id", kept.version, 2, "run", end))
             assert store.run("run").state != RunStatus.STOPPED
-            assert store.submit(ForgetDocument("bptk", "id", kept.version, 1, "run", end)).result(WAIT)
+            assert commit(store, ForgetDocument("bptk", "id", kept.version, 1, "run", end))
             ended = store.run("run")
             assert (ended.state, ended.outcome, ended.position) == (RunStatus.STOPPED, Outcome.EXPIRED, 2)
 
@@ -105,13 +105,13 @@ class DocumentConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, steps=1)
             guard = Unleased.of(store.run("run"))
-            kept = store.submit(PutDocument("bptk", "id", b"", None, Use("ann", 1, 0.0, 60.0))).result(WAIT)
+            kept = commit(store, PutDocument("bptk", "id", b"", None, Use("ann", 1, 0.0, 60.0)))
             touch = Touch("bptk", "id", kept.version, 2, 5.0)
-            store.submit(Append("run", guard, 1, [an_entry(2)], touch=touch)).result(WAIT)
+            commit(store, Append("run", guard, 1, [an_entry(2)], touch=touch))
             assert store.uses("bptk") == {"id": Use("ann", 2, 5.0, 60.0)}
-            store.submit(DeleteDocument("bptk", "id")).result(WAIT)
+            commit(store, DeleteDocument("bptk", "id"))
             with raised(VersionConflict):
-                store.submit(Append("run", guard, 2, [an_entry(3)], touch=touch)).result(WAIT)
+                commit(store, Append("run", guard, 2, [an_entry(3)], touch=touch))
             assert store.run("run").position == 2
 
     def test_an_owner_has_so_many_documents_and_all_or_none_are_added(self, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ class DocumentConformance(StoreOpening):
             def add(*ids: str, owner: str = "ann", idle: Mapping[str, int] = {}, elsewhere: int = 0) -> None:
                 limit = OwnerLimit(maximum=3, what="instances", setting="MAX", idle=idle, elsewhere=elsewhere)
                 added = [(id, id.encode()) for id in ids]
-                store.submit(AddDocuments("bptk", added, Use(owner, 1, 0.0, 60.0), limit)).result(WAIT)
+                commit(store, AddDocuments("bptk", added, Use(owner, 1, 0.0, 60.0), limit))
 
             add("a", "b")
             with raised(DocumentsExceeded):

@@ -45,7 +45,9 @@ from perdure.testing.store_samples import (
     a_savepoint,
     an_entry,
     an_execution,
+    commit,
     created,
+    leased,
     queued,
     raised,
 )
@@ -61,9 +63,7 @@ class ExecutionConformance(StoreOpening):
             given = an_execution(
                 "elsewhere", timeout=2.5, needs="numpy", desired=DesiredState.PAUSED, attempt=7, fence=9
             )
-            store.submit(CreateRun(a_run("t", kind="task"), encoded(a_savepoint()), execution=given)).result(
-                WAIT
-            )
+            commit(store, CreateRun(a_run("t", kind="task"), encoded(a_savepoint()), execution=given))
             assert store.execution("t") == Execution(
                 run_id="t", kind="task", owner="ann", timeout=2.5, needs="numpy", desired=DesiredState.PAUSED
             )
@@ -73,7 +73,7 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store, "one", key=a_key())
             run = a_run("two", kind="task")
-            again = store.submit(CreateRun(run, key=a_key(), execution=an_execution("two"))).result(WAIT)
+            again = commit(store, CreateRun(run, key=a_key(), execution=an_execution("two")))
             assert again.replayed
             assert [execution.run_id for execution in store.executions()] == ["one"]
 
@@ -82,14 +82,14 @@ class ExecutionConformance(StoreOpening):
             created(store)
             calls: list[Callable[[], Any]] = [
                 lambda: store.execution("run"),
-                lambda: store.submit(Lease("run", "w", LONG)).result(WAIT),
-                lambda: store.submit(Renew("run", 1, LONG)).result(WAIT),
-                lambda: store.submit(Report("run", 1)).result(WAIT),
-                lambda: store.submit(CutLines("run", 1, None)).result(WAIT),
-                lambda: store.submit(Finish("run", 1, a_change())).result(WAIT),
-                lambda: store.submit(Release("run", 1)).result(WAIT),
-                lambda: store.submit(SetDesiredState("run", DesiredState.STOPPED)).result(WAIT),
-                lambda: store.submit(Settle("run")).result(WAIT),
+                lambda: commit(store, Lease("run", "w", LONG)),
+                lambda: commit(store, Renew("run", 1, LONG)),
+                lambda: commit(store, Report("run", 1)),
+                lambda: commit(store, CutLines("run", 1, None)),
+                lambda: commit(store, Finish("run", 1, a_change())),
+                lambda: commit(store, Release("run", 1)),
+                lambda: commit(store, SetDesiredState("run", DesiredState.STOPPED)),
+                lambda: commit(store, Settle("run")),
             ]
             for call in calls:
                 with raised(NotExecuted) as errors:
@@ -103,14 +103,14 @@ class ExecutionConformance(StoreOpening):
             queued(store, "other")
             calls: list[Callable[[], Any]] = [
                 lambda: store.execution("no"),
-                lambda: store.submit(Lease("no", "w", LONG)).result(WAIT),
-                lambda: store.submit(Renew("no", 5, LONG)).result(WAIT),
-                lambda: store.submit(Report("no", 5)).result(WAIT),
-                lambda: store.submit(CutLines("no", 5, None)).result(WAIT),
-                lambda: store.submit(Finish("no", 5, a_change())).result(WAIT),
-                lambda: store.submit(Release("no", 5)).result(WAIT),
-                lambda: store.submit(SetDesiredState("no", DesiredState.STOPPED)).result(WAIT),
-                lambda: store.submit(Settle("no")).result(WAIT),
+                lambda: commit(store, Lease("no", "w", LONG)),
+                lambda: commit(store, Renew("no", 5, LONG)),
+                lambda: commit(store, Report("no", 5)),
+                lambda: commit(store, CutLines("no", 5, None)),
+                lambda: commit(store, Finish("no", 5, a_change())),
+                lambda: commit(store, Release("no", 5)),
+                lambda: commit(store, SetDesiredState("no", DesiredState.STOPPED)),
+                lambda: commit(store, Settle("no")),
                 lambda: store.log_lines("no"),
             ]
             for call in calls:
@@ -123,10 +123,10 @@ class ExecutionConformance(StoreOpening):
             created(store, "session")
             for id in ("c", "a", "d", "b"):
                 queued(store, id)
-            fence = store.submit(Lease("a", "w", LONG)).result(WAIT).fence
-            store.submit(Finish("a", fence, a_change())).result(WAIT)
-            store.submit(Lease("d", "w", LONG)).result(WAIT)
-            store.submit(ChangeRun("c", 0, a_change(RunStatus.STOPPED))).result(WAIT)
+            fence = leased(store, "a")
+            commit(store, Finish("a", fence, a_change()))
+            commit(store, Lease("d", "w", LONG))
+            commit(store, ChangeRun("c", 0, a_change(RunStatus.STOPPED)))
             queued(store, "e")
             listed = store.executions()
             assert [execution.run_id for execution in listed] == ["d", "b", "e"]
@@ -137,7 +137,7 @@ class ExecutionConformance(StoreOpening):
     def test_a_savepoint_forgets_crashes(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            fence = leased(store)
             saves: list[Callable[[], Future[Any]]] = [
                 lambda: store.submit(
                     Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1)))
@@ -146,12 +146,12 @@ class ExecutionConformance(StoreOpening):
                 lambda: store.submit(PutSavepoint("task", Leased(fence), encoded(a_savepoint(3)))),
             ]
             for number, save in enumerate(saves):
-                store.submit(Report("task", fence, crashes=number + 1)).result(WAIT)
+                commit(store, Report("task", fence, crashes=number + 1))
                 assert store.execution("task").crashes == number + 1
                 save().result(WAIT)
                 assert store.execution("task").crashes == 0
-            store.submit(Report("task", fence, crashes=2)).result(WAIT)
-            store.submit(Append("task", Leased(fence), 1, [an_entry(2)])).result(WAIT)
+            commit(store, Report("task", fence, crashes=2))
+            commit(store, Append("task", Leased(fence), 1, [an_entry(2)]))
             assert store.execution("task").crashes == 2
 
     def test_a_savepoint_makes_what_computes_a_run_what_it_needs(self, tmp_path: Path) -> None:
@@ -165,27 +165,27 @@ class ExecutionConformance(StoreOpening):
                 ),
             }
             for id, save in saves.items():
-                fence = store.submit(Lease(id, "one", LONG)).result(WAIT).fence
-                store.submit(save(fence, 1)).result(WAIT)  # nobody has said what computes it
+                fence = leased(store, id)
+                commit(store, save(fence, 1))  # nobody has said what computes it
                 assert store.execution(id).needs == "primes"
-                store.submit(Report(id, fence, computed_by="primes 1")).result(WAIT)
+                commit(store, Report(id, fence, computed_by="primes 1"))
                 assert (store.execution(id).needs, store.execution(id).computed_by) == ("primes", "primes 1")
                 for at in (2, 3):
-                    store.submit(save(fence, at)).result(WAIT)
+                    commit(store, save(fence, at))
                     assert store.execution(id).needs == store.execution(id).computed_by == "primes 1"
-                store.submit(Report(id, fence, seconds=1.0)).result(WAIT)
-                store.submit(Release(id, fence)).result(WAIT)
+                commit(store, Report(id, fence, seconds=1.0))
+                commit(store, Release(id, fence))
             assert {group.needs for group in store.waiting_groups(["", "gpu"])} == {"primes 1"}
-            again = store.submit(Claim("two", LONG, store.waiting_groups())).result(WAIT)
+            again = commit(store, Claim("two", LONG, store.waiting_groups()))
             assert again == store.execution("task")
 
     def test_a_report_changes_what_is_given(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            held = store.submit(Lease("task", "one", LONG)).result(WAIT)
-            store.submit(Report("task", held.fence, progress=b"\x81\xa1k\x07")).result(WAIT)
-            store.submit(Report("task", held.fence, seconds=1.5, crashes=2)).result(WAIT)
-            store.submit(Report("task", held.fence)).result(WAIT)
+            held = commit(store, Lease("task", "one", LONG))
+            commit(store, Report("task", held.fence, progress=b"\x81\xa1k\x07"))
+            commit(store, Report("task", held.fence, seconds=1.5, crashes=2))
+            commit(store, Report("task", held.fence))
             assert store.execution("task") == replace(held, progress=b"\x81\xa1k\x07", seconds=1.5, crashes=2)
             assert store.run("task").version == 1
 
@@ -202,12 +202,9 @@ class ExecutionConformance(StoreOpening):
             for run_id, owner in (("small", "ann"), ("large", "ann"), ("none", "ann"), ("other", "bob")):
                 queued(store, run_id, owner=owner)
             change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED)
-            fences = {
-                id: store.submit(Lease(id, "w", LONG)).result(WAIT).fence
-                for id in ("small", "large", "none", "other")
-            }
+            fences = {id: leased(store, id) for id in ("small", "large", "none", "other")}
             for run_id, result in (("small", b"1"), ("none", None), ("other", b"333")):
-                store.submit(Finish(run_id, fences[run_id], change, result=result)).result(WAIT)
+                commit(store, Finish(run_id, fences[run_id], change, result=result))
             store.check_quota("ann", limited(2))
             # These are on their way at once: the result comes before the run that is refused for it. A store
             # that executes commands of different runs side by side has to be waited for.
@@ -226,20 +223,18 @@ class ExecutionConformance(StoreOpening):
                 store.check_quota("ann", limited(70_001))
             for owner, size in (("ann", 70_001), ("bob", 3), ("eve", 0)):
                 store.check_quota(owner, limited(size + 1))
-            store.submit(DeleteRun("large")).result(WAIT)
-            store.submit(CreateRun(a_run("second"), quota=limited(2))).result(WAIT)
+            commit(store, DeleteRun("large"))
+            commit(store, CreateRun(a_run("second"), quota=limited(2)))
             with raised(ResultBytesExceeded):
-                store.submit(CreateRun(a_run("third"), quota=limited(1))).result(WAIT)
+                commit(store, CreateRun(a_run("third"), quota=limited(1)))
 
     def test_a_finished_run_has_its_result_and_no_lease(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            held = store.submit(Lease("task", "one", LONG)).result(WAIT)
-            store.submit(Report("task", held.fence, progress=b"p")).result(WAIT)
+            held = commit(store, Lease("task", "one", LONG))
+            commit(store, Report("task", held.fence, progress=b"p"))
             change = Change(state=RunStatus.FAILED, outcome=Outcome.TIMED_OUT, reason="too long")
-            run = store.submit(Finish("task", held.fence, change, result=bytes(3000), seconds=9.5)).result(
-                WAIT
-            )
+            run = commit(store, Finish("task", held.fence, change, result=bytes(3000), seconds=9.5))
             assert run == store.run("task")
             assert (run.state, run.outcome, run.reason) == (
                 RunStatus.FAILED,
@@ -253,8 +248,8 @@ class ExecutionConformance(StoreOpening):
     def test_a_final_state_wins(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
-            store.submit(Finish("task", fence, a_change(), result=b"first")).result(WAIT)
+            fence = leased(store)
+            commit(store, Finish("task", fence, a_change(), result=b"first"))
             for refused in (
                 store.submit(Finish("task", fence, a_change(RunStatus.FAILED), result=b"second")),
                 store.submit(Lease("task", "two", LONG)),
@@ -275,10 +270,10 @@ class ExecutionConformance(StoreOpening):
     def test_a_run_is_finished_with_a_final_state_only(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
+            fence = leased(store)
             for change in (Change(), a_change(RunStatus.PAUSED)):
                 with raised(Invalid):
-                    store.submit(Finish("task", fence, change, result=b"r")).result(WAIT)
+                    commit(store, Finish("task", fence, change, result=b"r"))
             assert store.execution("task").result is None
             assert store.run("task").state is RunStatus.STARTED
 
@@ -286,28 +281,25 @@ class ExecutionConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store)
             for desired in (DesiredState.PAUSED, DesiredState.STARTED, DesiredState.STOPPED):
-                assert store.submit(SetDesiredState("task", desired)).result(WAIT).desired is desired
+                assert commit(store, SetDesiredState("task", desired)).desired is desired
                 assert store.execution("task").desired is desired
 
     def test_an_end_that_is_wanted_stays_wanted(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            store.submit(SetDesiredState("task", DesiredState.STOPPED)).result(WAIT)
+            commit(store, SetDesiredState("task", DesiredState.STOPPED))
             for desired in (DesiredState.STARTED, DesiredState.PAUSED, DesiredState.COMPLETED):
-                assert (
-                    store.submit(SetDesiredState("task", desired)).result(WAIT).desired
-                    is DesiredState.STOPPED
-                )
+                assert commit(store, SetDesiredState("task", desired)).desired is DesiredState.STOPPED
             assert store.execution("task").desired is DesiredState.STOPPED
 
     def test_a_deleted_run_takes_its_execution_along(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
-            store.submit(Report("task", fence, lines=[a_line(1)])).result(WAIT)
-            store.submit(DeleteRun("task")).result(WAIT)
+            fence = leased(store)
+            commit(store, Report("task", fence, lines=[a_line(1)]))
+            commit(store, DeleteRun("task"))
             with raised(RunNotFound):
-                store.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
+                commit(store, Finish("task", fence, a_change(), result=b"r"))
             queued(store)
             assert store.execution("task") == an_execution("task")
             assert list(store.log_lines("task")) == []
@@ -320,13 +312,13 @@ class ExecutionConformance(StoreOpening):
             queued(store)
             seen: list[Committed | Notice] = []
             store.watch(seen.append)
-            store.submit(SetDesiredState("task", DesiredState.STARTED)).result(WAIT)
-            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
-            store.submit(Renew("task", fence, LONG)).result(WAIT)
-            store.submit(Report("task", fence, progress=b"p")).result(WAIT)
-            store.submit(Release("task", fence)).result(WAIT)
-            fence = store.submit(Lease("task", "one", LONG)).result(WAIT).fence
-            store.submit(Finish("task", fence, a_change())).result(WAIT)
+            commit(store, SetDesiredState("task", DesiredState.STARTED))
+            fence = leased(store)
+            commit(store, Renew("task", fence, LONG))
+            commit(store, Report("task", fence, progress=b"p"))
+            commit(store, Release("task", fence))
+            fence = leased(store)
+            commit(store, Finish("task", fence, a_change()))
             assert [commit.state.value for commit in seen if isinstance(commit, Committed)] == [
                 "created",
                 "started",
@@ -339,13 +331,11 @@ class ExecutionConformance(StoreOpening):
     def test_a_fork_may_be_worked_on_as_a_new_run_is(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store)
-            fence = store.submit(Lease("task", "w", LONG)).result(WAIT).fence
-            store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
+            fence = leased(store)
+            commit(store, Append("task", Leased(fence), 0, [an_entry(1)]))
             fork = replace(a_run("fork", kind="task"), parent="task", parent_position=1)
             given = an_execution("fork", desired=DesiredState.PAUSED)
-            store.submit(
-                ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint(1)), execution=given)])
-            ).result(WAIT)[0]
+            commit(store, ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint(1)), execution=given)]))
             made = store.execution("fork")
             assert (made.desired, made.attempt, made.fence) == (DesiredState.PAUSED, 0, 0)
-            assert store.submit(Lease("fork", "w", LONG)).result(WAIT).attempt == 1
+            assert commit(store, Lease("fork", "w", LONG)).attempt == 1

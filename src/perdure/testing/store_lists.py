@@ -23,12 +23,12 @@ from perdure.stores.commands import (
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
-    WAIT,
     a_fork,
     a_run,
     a_savepoint,
     an_entry,
     an_execution,
+    commit,
     created,
     raised,
 )
@@ -61,7 +61,7 @@ class ListConformance(StoreOpening):
     def test_a_name_and_tags_are_read_back_as_they_were(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             run = a_run(name="Höhe: 3 °C, \"dry\" \\ 'x'", tags=("a/b", "k=v"))
-            kept = store.submit(CreateRun(run, encoded(a_savepoint()))).result(WAIT).run
+            kept = commit(store, CreateRun(run, encoded(a_savepoint()))).run
             assert (kept.name, kept.tags) == (run.name, run.tags)
             assert store.run("run") == kept
             assert (created(store, "other").name, store.run("other").tags) == ("", ())
@@ -71,7 +71,7 @@ class ListConformance(StoreOpening):
             created(store, "parent", name="one", tags=("p",))
             fork = a_fork("fork", "parent", 0, name="two", tags=("q",))
             forks = ForkRuns([Fork(run=fork, savepoint=encoded(a_savepoint()))])
-            assert store.submit(forks).result(WAIT)[0].run.tags == ("q",)
+            assert commit(store, forks)[0].run.tags == ("q",)
             assert (store.run("fork").name, store.run("parent").name) == ("two", "one")
             assert _ids(store, RunFilter(tags=("q",))) == ["fork"]
 
@@ -81,8 +81,8 @@ class ListConformance(StoreOpening):
             created(store, "bobs", owner="bob")
             for fork, parent, owner in (("b", "parent", "ann"), ("a", "b", "ann"), ("c", "bobs", "bob")):
                 made = Fork(run=a_fork(fork, parent, 0, owner=owner), savepoint=encoded(a_savepoint()))
-                store.submit(ForkRuns([made])).result(WAIT)
-            store.submit(DeleteRun("b")).result(WAIT)
+                commit(store, ForkRuns([made]))
+            commit(store, DeleteRun("b"))
             assert [*store.parents().items()] == [("a", "b"), ("c", "bobs")]
             assert store.parents("bob") == {"c": "bobs"}
             assert store.parents("eve") == {}
@@ -90,18 +90,16 @@ class ListConformance(StoreOpening):
     def test_a_change_of_name_and_tags_changes_nothing_else(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             before = created(store, steps=1, tags=("old",))
-            named = store.submit(ChangeRun("run", 0, Change(name="Name"))).result(WAIT)
+            named = commit(store, ChangeRun("run", 0, Change(name="Name")))
             assert (named.name, named.tags) == ("Name", ("old",))
-            tagged = store.submit(ChangeRun("run", 1, Change(tags=("new",)))).result(WAIT)
+            tagged = commit(store, ChangeRun("run", 1, Change(tags=("new",))))
             assert (tagged.name, tagged.tags) == ("Name", ("new",))
             assert (tagged.updated, tagged.position, tagged.state) == (before.updated, 1, before.state)
             with raised(VersionConflict):
-                store.submit(ChangeRun("run", 1, Change(name="late"))).result(WAIT)
-            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
-            store.submit(
-                ChangeRun("run", 2, Change(state=RunStatus.STOPPED, outcome=Outcome.TERMINATED))
-            ).result(WAIT)
-            ended = store.submit(ChangeRun("run", 3, Change(name="", tags=()))).result(WAIT)
+                commit(store, ChangeRun("run", 1, Change(name="late")))
+            commit(store, Append("run", Unleased(0), 1, [an_entry(2)]))
+            commit(store, ChangeRun("run", 2, Change(state=RunStatus.STOPPED, outcome=Outcome.TERMINATED)))
+            ended = commit(store, ChangeRun("run", 3, Change(name="", tags=())))
             assert (ended.name, ended.tags, ended.state) == ("", (), RunStatus.STOPPED)
             assert store.run("run") == ended
             assert _ids(store, RunFilter(tags=("new",))) == []
@@ -109,13 +107,11 @@ class ListConformance(StoreOpening):
     def test_a_change_of_tags_takes_no_lease_away(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             execution = an_execution()
-            store.submit(
-                CreateRun(a_run("task", kind="task"), encoded(a_savepoint()), execution=execution)
-            ).result(WAIT)
-            fence = store.submit(Lease("task", "w", 9.0)).result(WAIT).fence
-            store.submit(ChangeRun("task", 1, Change(name="Name", tags=("a",)))).result(WAIT)
-            store.submit(Append("task", Leased(fence), 0, [an_entry(1)])).result(WAIT)
-            store.submit(Finish("task", fence, Change(state=RunStatus.COMPLETED), result=b"r")).result(WAIT)
+            commit(store, CreateRun(a_run("task", kind="task"), encoded(a_savepoint()), execution=execution))
+            fence = commit(store, Lease("task", "w", 9.0)).fence
+            commit(store, ChangeRun("task", 1, Change(name="Name", tags=("a",))))
+            commit(store, Append("task", Leased(fence), 0, [an_entry(1)]))
+            commit(store, Finish("task", fence, Change(state=RunStatus.COMPLETED), result=b"r"))
             assert (store.run("task").name, store.run("task").tags) == ("Name", ("a",))
 
     # Lists
@@ -143,7 +139,7 @@ class ListConformance(StoreOpening):
                 made.append(
                     a_run(f"r{number}", owner=owner, kind=kind, state=state, tags=tags, created=float(number))
                 )
-                store.submit(CreateRun(made[-1])).result(WAIT)
+                commit(store, CreateRun(made[-1]))
             filters = [
                 RunFilter(owner=owner, kind=kind, states=states, tags=tags)
                 for owner, kind, states, tags in product(
@@ -176,7 +172,7 @@ class ListConformance(StoreOpening):
                 ("c", 2.0, 2.0, ""),
                 ("d", 2.0, 2.0, "B"),
             ):
-                store.submit(CreateRun(a_run(id, created=at, updated=updated, name=name))).result(WAIT)
+                commit(store, CreateRun(a_run(id, created=at, updated=updated, name=name)))
             for order, expected in (
                 (RunOrder.CREATED, "bcda"),
                 (RunOrder.UPDATED, "acdb"),
@@ -189,8 +185,8 @@ class ListConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("a", "b", "c"):
                 created(store, id)
-            store.submit(ChangeRun("c", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
-            store.submit(Append("a", Unleased(0), 0, [an_entry(1)])).result(WAIT)
+            commit(store, ChangeRun("c", 0, Change(state=RunStatus.STOPPED)))
+            commit(store, Append("a", Unleased(0), 0, [an_entry(1)]))
             assert _ids(store, order=RunOrder.UPDATED) == ["b", "c", "a"]
             after = store.run("b").updated
             assert _ids(store, RunFilter(updated_after=after), RunOrder.NAME) == ["a", "c"]
@@ -198,7 +194,7 @@ class ListConformance(StoreOpening):
                 "c",
                 "b",
             ]
-            store.submit(ChangeRun("c", 1, Change(reason="why"))).result(WAIT)
+            commit(store, ChangeRun("c", 1, Change(reason="why")))
             assert _ids(store, order=RunOrder.LATEST) == ["c", "a", "b"]
 
     def test_a_list_can_be_bounded_by_times(self, tmp_path: Path) -> None:
@@ -242,7 +238,7 @@ class ListConformance(StoreOpening):
                 created(store, f"r{number}", created=float(number))
             page = store.runs(limit=2)
             for id in ("r5", "r4", "r3"):
-                store.submit(DeleteRun(id)).result(WAIT)
+                commit(store, DeleteRun(id))
             created(store, "new", created=9.0)
             created(store, "old", created=0.5)
             rest = store.runs(cursor=Cursor.behind(page[-1], RunOrder.NEWEST))
@@ -252,9 +248,7 @@ class ListConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("a", "b"):
                 created(store, id, tags=("t",))
-            store.submit(
-                Append("a", Unleased(0), 0, [an_entry(1)], None, Change(state=RunStatus.STARTED))
-            ).result(WAIT)
+            commit(store, Append("a", Unleased(0), 0, [an_entry(1)], None, Change(state=RunStatus.STARTED)))
             for tags in ((), ("t",)):
                 started = RunFilter(states=frozenset({RunStatus.STARTED}), tags=tags)
                 assert _ids(store, started) == ["a"]

@@ -27,14 +27,15 @@ from perdure.stores.queue import QueueGroup, QueueState
 from perdure.testing.store_opening import StoreOpening
 from perdure.testing.store_samples import (
     LONG,
-    WAIT,
     a_change,
     a_fork,
     a_run,
     a_savepoint,
     an_execution,
     claimed,
+    commit,
     created,
+    leased,
     queued,
     raised,
     unleased,
@@ -52,26 +53,26 @@ class QueueConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, "session")
             experiment = a_run("experiment", kind="experiment")
-            store.submit(CreateRun(experiment, execution=an_execution("experiment"))).result(WAIT)
+            commit(store, CreateRun(experiment, execution=an_execution("experiment")))
             ids = ("leased", "ran-out", "given-back", "paused", "stopped", "done", "waits")
             for id in ids:
                 queued(store, id)
             assert [store.waiting_before(id) for id in ids] == [0, 1, 2, 3, 4, 5, 6]
-            store.submit(Lease("leased", "w", LONG)).result(WAIT)
-            store.submit(Lease("ran-out", "w", -1.0)).result(WAIT)
-            fence = store.submit(Lease("given-back", "w", LONG)).result(WAIT).fence
-            store.submit(Release("given-back", fence)).result(WAIT)
-            store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
-            store.submit(SetDesiredState("stopped", DesiredState.STOPPED)).result(WAIT)
-            fence = store.submit(Lease("done", "w", LONG)).result(WAIT).fence
-            store.submit(Finish("done", fence, a_change())).result(WAIT)
+            commit(store, Lease("leased", "w", LONG))
+            commit(store, Lease("ran-out", "w", -1.0))
+            fence = leased(store, "given-back")
+            commit(store, Release("given-back", fence))
+            commit(store, SetDesiredState("paused", DesiredState.PAUSED))
+            commit(store, SetDesiredState("stopped", DesiredState.STOPPED))
+            fence = leased(store, "done")
+            commit(store, Finish("done", fence, a_change()))
             assert [store.waiting_before(id) for id in ids] == [None, 0, 1, None, None, None, 2]
             assert store.waiting_before("experiment") == 0
             assert store.waiting_before("session") is None
             with raised(RunNotFound):
                 store.waiting_before("no")
-            store.submit(SetDesiredState("paused", DesiredState.STARTED)).result(WAIT)
-            store.submit(DeleteRun("ran-out")).result(WAIT)
+            commit(store, SetDesiredState("paused", DesiredState.STARTED))
+            commit(store, DeleteRun("ran-out"))
             assert [store.waiting_before(id) for id in ("given-back", "paused", "waits")] == [0, 1, 2]
 
     def test_what_nobody_holds_a_lease_of_is_listed_with_its_states(self, tmp_path: Path) -> None:
@@ -79,16 +80,16 @@ class QueueConformance(StoreOpening):
             created(store, "session")
             for id in ("b", "a", "held", "renewed", "final", "paused", "deleted", "stopped"):
                 queued(store, id, owner="bob" if id == "a" else "ann")
-            store.submit(Lease("held", "w", LONG)).result(WAIT)
-            fence = store.submit(Lease("renewed", "w", -1.0)).result(WAIT).fence
+            commit(store, Lease("held", "w", LONG))
+            fence = commit(store, Lease("renewed", "w", -1.0)).fence
             assert "renewed" in unleased(store)
-            store.submit(Renew("renewed", fence, LONG)).result(WAIT)
-            store.submit(ChangeRun("final", 0, a_change(RunStatus.STOPPED))).result(WAIT)
-            store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
-            store.submit(ChangeRun("paused", 0, a_change(RunStatus.PAUSED))).result(WAIT)
-            store.submit(DeleteRun("deleted")).result(WAIT)
-            store.submit(Lease("stopped", "w", -1.0)).result(WAIT)
-            store.submit(SetDesiredState("stopped", DesiredState.STOPPED)).result(WAIT)
+            commit(store, Renew("renewed", fence, LONG))
+            commit(store, ChangeRun("final", 0, a_change(RunStatus.STOPPED)))
+            commit(store, SetDesiredState("paused", DesiredState.PAUSED))
+            commit(store, ChangeRun("paused", 0, a_change(RunStatus.PAUSED)))
+            commit(store, DeleteRun("deleted"))
+            commit(store, Lease("stopped", "w", -1.0))
+            commit(store, SetDesiredState("stopped", DesiredState.STOPPED))
             assert unleased(store) == {
                 "b": (DesiredState.STARTED, RunStatus.CREATED),
                 "a": (DesiredState.STARTED, RunStatus.CREATED),
@@ -100,9 +101,10 @@ class QueueConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store, "parent")
             run = a_fork("fork", "parent", 0, kind="task")
-            store.submit(
-                ForkRuns([Fork(run=run, savepoint=encoded(a_savepoint()), execution=an_execution("fork"))])
-            ).result(WAIT)
+            commit(
+                store,
+                ForkRuns([Fork(run=run, savepoint=encoded(a_savepoint()), execution=an_execution("fork"))]),
+            )
             assert store.waiting_before("fork") == 1
             assert list(unleased(store)) == ["parent", "fork"]
 
@@ -114,12 +116,12 @@ class QueueConformance(StoreOpening):
                 queued(store, id)
             queued(store, "bobs", owner="bob")
             experiment = a_run("experiment", kind="experiment")
-            store.submit(CreateRun(experiment, execution=an_execution("experiment"))).result(WAIT)
-            store.submit(Lease("held", "w", LONG)).result(WAIT)
-            store.submit(Lease("ran-out", "w", -1.0)).result(WAIT)
-            store.submit(Lease("paused", "w", LONG)).result(WAIT)
-            store.submit(SetDesiredState("paused", DesiredState.PAUSED)).result(WAIT)
-            store.submit(ChangeRun("final", 0, a_change(RunStatus.STOPPED))).result(WAIT)
+            commit(store, CreateRun(experiment, execution=an_execution("experiment")))
+            commit(store, Lease("held", "w", LONG))
+            commit(store, Lease("ran-out", "w", -1.0))
+            commit(store, Lease("paused", "w", LONG))
+            commit(store, SetDesiredState("paused", DesiredState.PAUSED))
+            commit(store, ChangeRun("final", 0, a_change(RunStatus.STOPPED)))
             found = {(it.kind, it.owner, it.state): it.count for it in store.queue_counts()}
             assert found == {
                 ("experiment", "ann", QueueState.WAITING): 1,
@@ -137,12 +139,12 @@ class QueueConformance(StoreOpening):
                 (("one", ("gpu",)), ("two", ()), ("three", ("big", "gpu")), ("held", ("gpu",)), ("final", ()))
             ):
                 run = msgspec.structs.replace(a_run(id, kind="task"), updated=100.0 + number, tags=tags)
-                store.submit(CreateRun(run, execution=an_execution(id))).result(WAIT)
+                commit(store, CreateRun(run, execution=an_execution(id)))
             experiment = msgspec.structs.replace(a_run("experiment", kind="experiment"), updated=99.0)
             paused = an_execution("experiment", desired=DesiredState.PAUSED)
-            store.submit(CreateRun(experiment, execution=paused)).result(WAIT)
-            store.submit(Lease("held", "w", LONG)).result(WAIT)
-            store.submit(ChangeRun("final", 0, a_change(RunStatus.STOPPED))).result(WAIT)
+            commit(store, CreateRun(experiment, execution=paused))
+            commit(store, Lease("held", "w", LONG))
+            commit(store, ChangeRun("final", 0, a_change(RunStatus.STOPPED)))
             assert [msgspec.structs.astuple(it) for it in store.queue_waits()] == [
                 ("", "task", 3, 100.0),
                 ("big", "task", 1, 102.0),
@@ -161,7 +163,7 @@ class QueueConformance(StoreOpening):
             queued(store, "experiment", kind="experiment", desired=DesiredState.PAUSED)
             queued(store, "tagged", tags=("gpu", "big"))
             queued(store, "held")
-            store.submit(Lease("held", "w", LONG)).result(WAIT)
+            commit(store, Lease("held", "w", LONG))
             started, created_ = DesiredState.STARTED, RunStatus.CREATED
             groups = {
                 QueueGroup("", "task", started, created_, False, ""): ["plain", "like-plain", "tagged"],
@@ -182,14 +184,14 @@ class QueueConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store, "a", timeout=60.0, needs="numpy")
             queued(store, "b")
-            execution = store.submit(Claim("w", LONG, store.waiting_groups())).result(WAIT)
+            execution = commit(store, Claim("w", LONG, store.waiting_groups()))
             assert execution == store.execution("a")
             assert isinstance(execution, Execution)
             assert (execution.holder, execution.attempt, execution.needs) == ("w", 1, "numpy")
             assert execution.leased(store.clock())
             assert store.run("a").state is RunStatus.STARTED
             with raised(LeaseHeld):
-                store.submit(Lease("a", "another", LONG)).result(WAIT)
+                commit(store, Lease("a", "another", LONG))
             assert [claimed(store) for _ in range(3)] == ["b", None, None]
 
     def test_who_works_on_a_run_and_is_late_with_its_lease_does_not_claim_it_again(
@@ -198,10 +200,10 @@ class QueueConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             for id in ("late", "left"):
                 queued(store, id)
-                store.submit(Lease(id, "w", -1.0)).result(WAIT)
+                commit(store, Lease(id, "w", -1.0))
             groups = store.waiting_groups()
-            assert store.submit(Claim("w", LONG, groups, ("late", "left"))).result(WAIT) is None
-            taken = store.submit(Claim("another", LONG, groups)).result(WAIT)
+            assert commit(store, Claim("w", LONG, groups, ("late", "left"))) is None
+            taken = commit(store, Claim("another", LONG, groups))
             assert isinstance(taken, Execution)
             assert taken.run_id == "late"
 
@@ -243,7 +245,7 @@ class QueueConformance(StoreOpening):
                 order.append(claimed(store) or "nobody")
                 if number > 0:  # one is worked on all the time
                     ended = store.execution(order[-2])
-                    store.submit(Finish(ended.run_id, ended.fence, a_change())).result(WAIT)
+                    commit(store, Finish(ended.run_id, ended.fence, a_change()))
             owners = " ".join(id.partition("-")[0] for id in order)
             assert "bob bob" not in owners
             assert "ann ann ann" not in owners
@@ -253,9 +255,9 @@ class QueueConformance(StoreOpening):
             for id in ("ran-out", "given-back", "waits"):
                 queued(store, id)
             assert claimed(store, seconds=-1.0) == "ran-out"
-            store.submit(Lease("given-back", "w", LONG)).result(WAIT)
+            commit(store, Lease("given-back", "w", LONG))
             token = store.execution("given-back").fence
-            store.submit(Release("given-back", token)).result(WAIT)
+            commit(store, Release("given-back", token))
             assert [claimed(store) for _ in range(3)] == ["ran-out", "given-back", "waits"]
             assert store.execution("ran-out").attempt == 2
 
@@ -263,12 +265,12 @@ class QueueConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             queued(store, "a", tags=("gpu",))
             queued(store, "b")
-            store.submit(ChangeRun("a", 0, Change(tags=("cpu",)))).result(WAIT)
-            store.submit(ChangeRun("b", 0, Change(tags=("gpu",)))).result(WAIT)
+            commit(store, ChangeRun("a", 0, Change(tags=("cpu",))))
+            commit(store, ChangeRun("b", 0, Change(tags=("gpu",))))
             assert [list(unleased(store, tag)) for tag in ("gpu", "cpu")] == [["b"], ["a"]]
             assert claimed(store, store.waiting_groups(["gpu"])) == "b"
             assert unleased(store, "gpu") == {}
-            store.submit(ChangeRun("a", 1, Change(tags=()))).result(WAIT)
+            commit(store, ChangeRun("a", 1, Change(tags=())))
             assert unleased(store, "cpu") == {}
 
     def test_each_run_is_claimed_by_one_of_many(self, tmp_path: Path) -> None:
@@ -285,24 +287,24 @@ class QueueConformance(StoreOpening):
             for id in ("stopped", "paused", "interrupted", "waits", "held"):
                 queued(store, id)
             for id in ("paused", "interrupted"):
-                token = store.submit(Lease(id, "w", LONG)).result(WAIT).fence
-                store.submit(Release(id, token)).result(WAIT)
-            store.submit(Lease("held", "w", LONG)).result(WAIT)
+                token = leased(store, id)
+                commit(store, Release(id, token))
+            commit(store, Lease("held", "w", LONG))
             for id, desired in (
                 ("stopped", DesiredState.STOPPED),
                 ("paused", DesiredState.PAUSED),
                 ("held", DesiredState.STOPPED),
             ):
-                store.submit(SetDesiredState(id, desired)).result(WAIT)
-            settled = {id: store.submit(Settle(id)).result(WAIT) for id in ("stopped", "paused")}
+                commit(store, SetDesiredState(id, desired))
+            settled = {id: commit(store, Settle(id)) for id in ("stopped", "paused")}
             assert settled == {id: store.run(id) for id in settled}
             stopped = store.run("stopped")
             assert (stopped.state, stopped.outcome) == (RunStatus.STOPPED, Outcome.TERMINATED)
             assert store.run("paused").state is RunStatus.PAUSED
             for id in ("stopped", "paused", "interrupted", "waits", "held"):
-                assert store.submit(Settle(id)).result(WAIT) is None
-            assert store.submit(Settle("waits", interrupted=True)).result(WAIT) is None
-            store.submit(Settle("interrupted", interrupted=True)).result(WAIT)
+                assert commit(store, Settle(id)) is None
+            assert commit(store, Settle("waits", interrupted=True)) is None
+            commit(store, Settle("interrupted", interrupted=True))
             assert store.run("interrupted").state is RunStatus.PAUSED
             assert store.execution("interrupted").desired is DesiredState.PAUSED
             assert store.execution("waits").desired is DesiredState.STARTED

@@ -9,7 +9,18 @@ from perdure.lifecycle import DesiredState, RunStatus
 from perdure.run import Change, Entry, Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
-from perdure.stores.commands import Append, Claim, CreateRun, Unleased, encoded
+from perdure.stores.commands import (
+    Append,
+    Claim,
+    Command,
+    Created,
+    CreateRun,
+    Fork,
+    ForkRuns,
+    Lease,
+    Unleased,
+    encoded,
+)
 from perdure.stores.queue import ANY_TAG, QueueGroup
 
 __all__ = [
@@ -25,13 +36,17 @@ __all__ = [
     "an_entry",
     "an_execution",
     "claimed",
+    "commit",
     "created",
+    "forked",
+    "leased",
     "queued",
     "raised",
     "unleased",
 ]
 
 E = TypeVar("E", bound=PerdureError)
+R = TypeVar("R")
 LONG = 3600.0  # seconds that no test takes
 WAIT = 240.0  # seconds until a future that never resolves fails its test
 
@@ -104,12 +119,17 @@ def raised(kind: type[E]) -> Iterator[list[E]]:
     assert caught, f"{kind.__name__} was expected"
 
 
+def commit(store: Store, command: Command[R]) -> R:
+    """Return the result of a command after its commit, or raise what it was refused with."""
+    return store.submit(command).result(WAIT)
+
+
 def created(store: Store, id: str = "run", steps: int = 0, **fields: Any) -> Run:
     """Create a run with savepoint 0 and the given number of steps."""
-    store.submit(CreateRun(a_run(id, **fields), encoded(a_savepoint()))).result(WAIT)
+    commit(store, CreateRun(a_run(id, **fields), encoded(a_savepoint())))
     if steps:
         entries = [an_entry(number) for number in range(1, steps + 1)]
-        store.submit(Append(id, Unleased(0), 0, entries)).result(WAIT)
+        commit(store, Append(id, Unleased(0), 0, entries))
     return store.run(id)
 
 
@@ -126,7 +146,18 @@ def queued(
     """Create a task with savepoint 0, and an execution with the given fields."""
     run = a_run(id, owner=owner, kind=kind, tags=tags)
     placed = an_execution(id, owner=owner, **execution)
-    store.submit(CreateRun(run, encoded(a_savepoint()), key, execution=placed)).result(WAIT)
+    commit(store, CreateRun(run, encoded(a_savepoint()), key, execution=placed))
+
+
+def forked(store: Store, id: str, parent: str, position: int) -> Created:
+    """Fork a run at a position, with a savepoint there."""
+    fork = Fork(run=a_fork(id, parent, position), savepoint=encoded(a_savepoint(position)))
+    return commit(store, ForkRuns([fork]))[0]
+
+
+def leased(store: Store, id: str = "task", worker: str = "a worker") -> int:
+    """Give a worker a run for a long time, and return the fencing token."""
+    return commit(store, Lease(id, worker, LONG)).fence
 
 
 def unleased(store: Store, tag: str = ANY_TAG) -> dict[str, tuple[DesiredState, RunStatus]]:
@@ -143,7 +174,7 @@ def claimed(
 ) -> str | None:
     """Claim a run, by default of any group, and return its id."""
     claim = Claim("a worker", seconds, store.waiting_groups() if groups is None else groups)
-    execution = store.submit(claim).result(WAIT)
+    execution = commit(store, claim)
     if isinstance(execution, CorruptBlob):
         raise execution
     return None if execution is None else execution.run_id

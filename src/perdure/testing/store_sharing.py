@@ -57,7 +57,9 @@ from perdure.testing.store_samples import (
     a_savepoint,
     a_step,
     an_entry,
+    commit,
     created,
+    leased,
     queued,
     raised,
 )
@@ -85,11 +87,11 @@ class SharedStoreConformance(StoreOpening):
             run = created(one, steps=2)
             assert other.run("run") == run
             assert list(other.steps("run")) == [a_step(1), a_step(2)]
-            other.submit(ChangeRun("run", run.version, Change(state=RunStatus.STARTED))).result(WAIT)
+            commit(other, ChangeRun("run", run.version, Change(state=RunStatus.STARTED)))
             assert one.run("run").state is RunStatus.STARTED
             with raised(VersionConflict):
-                one.submit(ChangeRun("run", run.version, Change(state=RunStatus.PAUSED))).result(WAIT)
-            one.submit(DeleteRun("run")).result(WAIT)
+                commit(one, ChangeRun("run", run.version, Change(state=RunStatus.PAUSED)))
+            commit(one, DeleteRun("run"))
             with raised(RunNotFound):
                 other.run("run")
 
@@ -98,9 +100,9 @@ class SharedStoreConformance(StoreOpening):
             created(one)
             for position in range(6):
                 at, behind = (one, other) if position % 2 == 0 else (other, one)
-                at.submit(Append("run", Unleased(0), position, [an_entry(position + 1)])).result(WAIT)
+                commit(at, Append("run", Unleased(0), position, [an_entry(position + 1)]))
                 with raised(PositionConflict):
-                    behind.submit(Append("run", Unleased(0), position, [an_entry(99)])).result(WAIT)
+                    commit(behind, Append("run", Unleased(0), position, [an_entry(99)]))
             for store in (one, other):
                 assert list(store.steps("run")) == [a_step(number) for number in range(1, 7)]
                 assert store.run("run").position == 6
@@ -118,36 +120,32 @@ class SharedStoreConformance(StoreOpening):
 
     def test_a_request_that_is_repeated_at_the_other_gets_the_recorded_answer(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
-            made = one.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key("make"))).result(WAIT)
-            again = other.submit(CreateRun(a_run("second"), encoded(a_savepoint()), a_key("make"))).result(
-                WAIT
-            )
+            made = commit(one, CreateRun(a_run(), encoded(a_savepoint()), a_key("make")))
+            again = commit(other, CreateRun(a_run("second"), encoded(a_savepoint()), a_key("make")))
             assert (again.replayed, again.run.id) == (True, made.run.id)
             with raised(KeyReused):
-                other.submit(CreateRun(a_run("third"), key=a_key("make", b"another"))).result(WAIT)
-            one.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
-            taken = other.submit(Append("run", Unleased(0), 1, [an_entry(50, a_key())])).result(WAIT)
+                commit(other, CreateRun(a_run("third"), key=a_key("make", b"another")))
+            commit(one, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
+            taken = commit(other, Append("run", Unleased(0), 1, [an_entry(50, a_key())]))
             assert (taken.replayed, list(taken.steps)) == (True, [a_step(1)])
             assert other.step_by_key("run", a_key()) == a_step(1)
             with raised(KeyReused):
-                other.submit(Append("run", Unleased(0), 1, [an_entry(2, a_key(body=b"another"))])).result(
-                    WAIT
-                )
+                commit(other, Append("run", Unleased(0), 1, [an_entry(2, a_key(body=b"another"))]))
             assert one.run("run").position == 1
 
     def test_a_lease_that_is_held_at_one_is_given_to_nobody_at_the_other(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
             queued(one)
-            lease = one.submit(Lease("task", "one", LONG)).result(WAIT)
+            lease = commit(one, Lease("task", "one", LONG))
             with raised(LeaseHeld) as refused:
-                other.submit(Lease("task", "other", LONG)).result(WAIT)
+                commit(other, Lease("task", "other", LONG))
             assert refused[0].values["holder"] == "one"
             assert other.execution("task") == lease
-            one.submit(Report("task", lease.fence, progress=b"half", lines=[a_line(1)])).result(WAIT)
+            commit(one, Report("task", lease.fence, progress=b"half", lines=[a_line(1)]))
             assert other.execution("task").progress == b"half"
             assert list(other.log_lines("task")) == [a_line(1)]
-            one.submit(Release("task", lease.fence)).result(WAIT)
-            taken = other.submit(Lease("task", "other", LONG)).result(WAIT)
+            commit(one, Release("task", lease.fence))
+            taken = commit(other, Lease("task", "other", LONG))
             assert (taken.holder, taken.attempt) == ("other", 2)
             assert taken.fence > lease.fence
 
@@ -156,8 +154,8 @@ class SharedStoreConformance(StoreOpening):
     ) -> None:
         with self.both(tmp_path) as (one, other):
             queued(one)
-            former = one.submit(Lease("task", "one", -1.0)).result(WAIT).fence
-            fence = other.submit(Lease("task", "other", LONG)).result(WAIT).fence
+            former = commit(one, Lease("task", "one", -1.0)).fence
+            fence = leased(other, worker="other")
             for refused in (
                 one.submit(Renew("task", former, LONG)),
                 one.submit(Report("task", former, progress=b"stale")),
@@ -168,14 +166,12 @@ class SharedStoreConformance(StoreOpening):
             ):
                 with raised(Fenced):
                     refused.result(WAIT)
-            other.submit(Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1)))).result(
-                WAIT
-            )
-            other.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
+            commit(other, Append("task", Leased(fence), 0, [an_entry(1)], encoded(a_savepoint(1))))
+            commit(other, Finish("task", fence, a_change(), result=b"r"))
             assert list(one.steps("task")) == [a_step(1)]
             assert one.execution("task").result == b"r"
             with raised(RunFinished):
-                one.submit(Lease("task", "one", LONG)).result(WAIT)
+                commit(one, Lease("task", "one", LONG))
 
     def test_one_of_many_at_both_gets_the_lease(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as stores, ThreadPoolExecutor(8) as pool:
@@ -190,22 +186,22 @@ class SharedStoreConformance(StoreOpening):
 
     def test_a_record_is_compared_with_what_the_other_put(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
-            first = one.submit(PutDocument("bptk", "id", b"one", None)).result(WAIT)
+            first = commit(one, PutDocument("bptk", "id", b"one", None))
             assert other.document("bptk", "id") == first
-            second = other.submit(PutDocument("bptk", "id", b"two", first.version)).result(WAIT)
+            second = commit(other, PutDocument("bptk", "id", b"two", first.version))
             for version in (None, first.version):
                 with raised(VersionConflict):
-                    one.submit(PutDocument("bptk", "id", b"stale", version)).result(WAIT)
+                    commit(one, PutDocument("bptk", "id", b"stale", version))
             assert list(one.documents("bptk")) == [second]
 
     def test_quotas_count_what_was_made_at_the_other(self, tmp_path: Path) -> None:
         with self.both(tmp_path) as (one, other):
-            one.submit(CreateRun(a_run("first"), quota=Quota(unfinished=1))).result(WAIT)
+            commit(one, CreateRun(a_run("first"), quota=Quota(unfinished=1)))
             with raised(QuotaExceeded):
-                other.submit(CreateRun(a_run("second"), quota=Quota(unfinished=1))).result(WAIT)
-            one.submit(ChangeRun("first", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
+                commit(other, CreateRun(a_run("second"), quota=Quota(unfinished=1)))
+            commit(one, ChangeRun("first", 0, Change(state=RunStatus.STOPPED)))
             with raised(EndedRunsExceeded):
-                other.submit(CreateRun(a_run("second"), quota=Quota(ended=1))).result(WAIT)
+                commit(other, CreateRun(a_run("second"), quota=Quota(ended=1)))
             assert [run.id for run in other.runs()] == ["first"]
 
     def test_each_opening_sees_the_other_until_that_is_closed(self, tmp_path: Path) -> None:
@@ -221,7 +217,7 @@ class SharedStoreConformance(StoreOpening):
                 created(other)
             with raised(StoreUnavailable):
                 other.run("run")
-            one.submit(Append("run", Unleased(0), 0, [an_entry(1)])).result(WAIT)
+            commit(one, Append("run", Unleased(0), 0, [an_entry(1)]))
             assert list(one.steps("run")) == [a_step(1)]
 
     def _winners(

@@ -29,6 +29,7 @@ from perdure.testing.store_samples import (
     a_savepoint,
     a_step,
     an_entry,
+    commit,
     created,
     raised,
 )
@@ -41,15 +42,15 @@ class StepConformance(StoreOpening):
 
     def test_keys_are_read_by_position_and_that_of_the_creation(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            run = store.submit(CreateRun(a_run("run"), key=a_key("made"))).result(WAIT).run
+            run = commit(store, CreateRun(a_run("run"), key=a_key("made"))).run
             one, two = a_key("one"), a_key("two", ordinal=5)
             entries = [an_entry(1, one), an_entry(2), an_entry(3, two)]
-            store.submit(Append("run", Unleased.of(run), 0, entries)).result(WAIT)
+            commit(store, Append("run", Unleased.of(run), 0, entries))
             assert list(store.step_keys("run")) == [(1, one), (3, two)]
             assert list(store.step_keys("run", 1)) == [(3, two)]
             assert list(store.step_keys("run", 3)) == []
             assert store.creation_key("run") == a_key("made")
-            store.submit(DeleteRun("run")).result(WAIT)
+            commit(store, DeleteRun("run"))
             assert store.creation_key("run") is None
             with raised(RunNotFound):
                 store.step_keys("run")
@@ -58,9 +59,7 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             for position in range(4):
-                answer = store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)])).result(
-                    WAIT
-                )
+                answer = commit(store, Append("run", Unleased(0), position, [an_entry(position + 1)]))
                 assert answer.steps == (a_step(position + 1),)
                 assert not answer.replayed
             assert list(store.steps("run")) == [a_step(number) for number in (1, 2, 3, 4)]
@@ -73,31 +72,31 @@ class StepConformance(StoreOpening):
             created(store, steps=2)
             for position in (0, 1, 3):
                 with raised(PositionConflict) as errors:
-                    store.submit(Append("run", Unleased(0), position, [an_entry(9)])).result(WAIT)
+                    commit(store, Append("run", Unleased(0), position, [an_entry(9)]))
                 assert errors[0].values["position"] == 2
             assert store.run("run").position == 2
 
     def test_a_write_of_another_generation_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             other = store.run("run").number + 1
             for guard in (Unleased(-1), Unleased(1), Unleased(0, other), Leased(0), Leased(1)):
                 with raised(Fenced):  # also where the position doesn't fit
-                    store.submit(Append("run", guard, 0, [an_entry(2)])).result(WAIT)
+                    commit(store, Append("run", guard, 0, [an_entry(2)]))
                 with raised(Fenced):
-                    store.submit(PutSavepoint("run", guard, encoded(a_savepoint(1)))).result(WAIT)
+                    commit(store, PutSavepoint("run", guard, encoded(a_savepoint(1))))
             assert store.run("run").position == 1
 
     def test_a_writer_to_a_run_that_was_deleted_and_made_again_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             guard = Unleased.of(created(store))
-            store.submit(Append("run", guard, 0, [an_entry(1)])).result(WAIT)
-            store.submit(DeleteRun("run")).result(WAIT)
+            commit(store, Append("run", guard, 0, [an_entry(1)]))
+            commit(store, DeleteRun("run"))
             again = Unleased.of(created(store))
             with raised(Fenced):
-                store.submit(Append("run", guard, 0, [an_entry(1)])).result(WAIT)
-            store.submit(Append("run", again, 0, [an_entry(1)])).result(WAIT)
+                commit(store, Append("run", guard, 0, [an_entry(1)]))
+            commit(store, Append("run", again, 0, [an_entry(1)]))
 
     def test_a_change_of_what_a_run_computes_or_of_its_state_fences_who_steps_it(
         self, tmp_path: Path
@@ -105,40 +104,38 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             started = Change(state=RunStatus.STARTED)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1)], change=started)).result(WAIT)
-            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1)], change=started))
+            commit(store, Append("run", Unleased(0), 1, [an_entry(2)]))
             assert store.run("run").generation == 0  # who steps it doesn't fence itself
             upgrade = Append("run", Unleased(0), 2, [], encoded(a_savepoint(2)), Change(spec=b"new"))
-            store.submit(upgrade).result(WAIT)
+            commit(store, upgrade)
             assert store.run("run").generation == 1
             with raised(Fenced):
-                store.submit(Append("run", Unleased(0), 2, [an_entry(3)])).result(WAIT)
-            store.submit(Append("run", Unleased(1), 2, [an_entry(3)])).result(WAIT)
+                commit(store, Append("run", Unleased(0), 2, [an_entry(3)]))
+            commit(store, Append("run", Unleased(1), 2, [an_entry(3)]))
             version = store.run("run").version
-            store.submit(ChangeRun("run", version, Change(reason="a note"))).result(WAIT)
-            store.submit(Append("run", Unleased(1), 3, [an_entry(4)])).result(WAIT)
-            stopped = store.submit(ChangeRun("run", version + 1, a_change(RunStatus.STOPPED))).result(WAIT)
+            commit(store, ChangeRun("run", version, Change(reason="a note")))
+            commit(store, Append("run", Unleased(1), 3, [an_entry(4)]))
+            stopped = commit(store, ChangeRun("run", version + 1, a_change(RunStatus.STOPPED)))
             assert stopped == store.run("run")
             assert stopped.generation == 2
             with raised(Fenced):
-                store.submit(Append("run", Unleased(1), 4, [an_entry(5)])).result(WAIT)
+                commit(store, Append("run", Unleased(1), 4, [an_entry(5)]))
 
     def test_a_repeated_key_is_answered_before_the_guard_is_compared(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
-            store.submit(ChangeRun("run", 0, a_change(RunStatus.STOPPED))).result(WAIT)
-            again = store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
+            commit(store, ChangeRun("run", 0, a_change(RunStatus.STOPPED)))
+            again = commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             assert (again.steps, again.replayed) == ((a_step(1),), True)
 
     def test_a_repeated_key_gets_the_recorded_step(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             for position in (0, 1, 7):
-                answer = store.submit(Append("run", Unleased(0), position, [an_entry(50, a_key())])).result(
-                    WAIT
-                )
+                answer = commit(store, Append("run", Unleased(0), position, [an_entry(50, a_key())]))
                 assert (answer.steps, answer.replayed) == ((a_step(1),), True)
             assert store.step_by_key("run", a_key()) == a_step(1)
             assert store.run("run").position == 1
@@ -147,17 +144,17 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store)
             change = Change(state=RunStatus.COMPLETED)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())], change=change)).result(WAIT)
-            assert store.submit(Append("run", Unleased(0), 1, [an_entry(1, a_key())])).result(WAIT).replayed
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())], change=change))
+            assert commit(store, Append("run", Unleased(0), 1, [an_entry(1, a_key())])).replayed
 
     def test_a_key_with_another_body_is_refused_wherever_the_log_stands(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             for position in (0, 1):
                 with raised(KeyReused):
                     entry = an_entry(2, a_key(body=b"else"))
-                    store.submit(Append("run", Unleased(0), position, [entry])).result(WAIT)
+                    commit(store, Append("run", Unleased(0), position, [entry]))
             with raised(KeyReused):
                 store.step_by_key("run", a_key(body=b"else"))
             assert store.run("run").position == 1
@@ -166,44 +163,38 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, "one")
             created(store, "two")
-            store.submit(Append("one", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("one", Unleased(0), 0, [an_entry(1, a_key())]))
             assert store.step_by_key("two", a_key()) is None
-            assert (
-                not store.submit(Append("two", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT).replayed
-            )
-            assert (
-                not store.submit(Append("one", Unleased(0), 1, [an_entry(2, a_key(ordinal=1))]))
-                .result(WAIT)
-                .replayed
-            )
+            assert not commit(store, Append("two", Unleased(0), 0, [an_entry(1, a_key())])).replayed
+            assert not commit(store, Append("one", Unleased(0), 1, [an_entry(2, a_key(ordinal=1))])).replayed
 
     def test_a_repeated_request_of_many_steps_gets_those_that_were_recorded(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
             entries = [an_entry(number, a_key(ordinal=number)) for number in (1, 2, 3)]
-            store.submit(Append("run", Unleased(0), 0, entries[:2])).result(WAIT)
-            answer = store.submit(Append("run", Unleased(0), 0, entries)).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, entries[:2]))
+            answer = commit(store, Append("run", Unleased(0), 0, entries))
             assert (answer.steps, answer.replayed) == ((a_step(1), a_step(2)), True)
 
     def test_a_recorded_key_behind_a_new_one_is_refused(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             for first, second in (("new", "key"), ("twice", "twice")):
                 entries = [an_entry(2, a_key(first)), an_entry(3, a_key(second))]
                 with raised(KeyReused):
-                    store.submit(Append("run", Unleased(0), 1, entries)).result(WAIT)
+                    commit(store, Append("run", Unleased(0), 1, entries))
             assert list(store.steps("run")) == [a_step(1)]
             assert store.step_by_key("run", a_key("new")) is None
 
     def test_a_finished_run_takes_no_steps(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(ChangeRun("run", 0, Change(state=RunStatus.STOPPED))).result(WAIT)
+            commit(store, ChangeRun("run", 0, Change(state=RunStatus.STOPPED)))
             with raised(RunFinished):
-                store.submit(Append("run", Unleased(1), 0, [an_entry(1)])).result(WAIT)
+                commit(store, Append("run", Unleased(1), 0, [an_entry(1)]))
             with raised(PositionConflict):
-                store.submit(Append("run", Unleased(1), 1, [an_entry(1)])).result(WAIT)
+                commit(store, Append("run", Unleased(1), 1, [an_entry(1)]))
 
     def test_an_append_is_kept_whole_or_not_at_all(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
@@ -211,11 +202,9 @@ class StepConformance(StoreOpening):
             change = Change(state=RunStatus.COMPLETED, outcome=Outcome.SUCCEEDED, reason="done")
             entries = [an_entry(1), an_entry(2)]
             with raised(PositionConflict):
-                store.submit(Append("run", Unleased(0), 1, entries, encoded(a_savepoint(2)), change)).result(
-                    WAIT
-                )
+                commit(store, Append("run", Unleased(0), 1, entries, encoded(a_savepoint(2)), change))
             assert (store.run("run").state, len(store.savepoints("run"))) == (RunStatus.CREATED, 1)
-            store.submit(Append("run", Unleased(0), 0, entries, encoded(a_savepoint(2)), change)).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, entries, encoded(a_savepoint(2)), change))
             run = store.run("run")
             assert (run.state, run.outcome, run.reason) == (RunStatus.COMPLETED, Outcome.SUCCEEDED, "done")
             assert (run.position, run.version) == (2, 1)
@@ -246,7 +235,7 @@ class StepConformance(StoreOpening):
                 return store.submit(Append("run", Unleased(0), position, [an_entry(position + 1)]), chain)
 
             assert append(0).exception(WAIT) is None
-            store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)  # another's
+            commit(store, Append("run", Unleased(0), 1, [an_entry(2)]))  # another's
             refused = append(1)
             later = append(2)  # which would fit by its position
             assert isinstance(refused.exception(WAIT), PositionConflict)
@@ -276,7 +265,7 @@ class StepConformance(StoreOpening):
     ) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             chain = Chain()
             replayed = store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())]), chain)
             later = store.submit(Append("run", Unleased(0), 1, [an_entry(2)]), chain)
@@ -288,10 +277,8 @@ class StepConformance(StoreOpening):
         with self.opened(tmp_path) as store:
             created(store, steps=3)
             repaired = Step(position=2, inputs=b"i", outputs=b"o")
-            store.submit(RepairStep("run", repaired)).result(WAIT)
+            commit(store, RepairStep("run", repaired))
             assert list(store.steps("run")) == [a_step(1), repaired, a_step(3)]
             for position in (0, 4):
                 with raised(StepNotFound):
-                    store.submit(RepairStep("run", Step(position=position, inputs=None, outputs=b""))).result(
-                        WAIT
-                    )
+                    commit(store, RepairStep("run", Step(position=position, inputs=None, outputs=b"")))

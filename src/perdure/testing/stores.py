@@ -65,7 +65,9 @@ from perdure.testing.store_samples import (
     a_savepoint,
     a_step,
     an_entry,
+    commit,
     created,
+    forked,
     queued,
     raised,
     unleased,
@@ -99,22 +101,21 @@ class StoreConformance(
     def test_a_sound_store_has_no_problems(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             assert list(store.check()) == []
-            assert list(store.submit(Recount()).result(WAIT)) == []
-            store.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key())).result(WAIT)
-            store.submit(
-                Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1)))
-            ).result(WAIT)
-            store.submit(
+            assert not commit(store, Recount())
+            commit(store, CreateRun(a_run(), encoded(a_savepoint()), a_key()))
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1))))
+            commit(
+                store,
                 ForkRuns(
                     [Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)), key=a_key("fork"))]
-                )
-            ).result(WAIT)[0]
-            store.submit(PutDocument("bptk", "id", b"blob", None)).result(WAIT)
+                ),
+            )
+            commit(store, PutDocument("bptk", "id", b"blob", None))
             queued(store)
-            fence = store.submit(Lease("task", "w", 9.0)).result(WAIT).fence
-            store.submit(Report("task", fence, progress=b"p", lines=[a_line(1)])).result(WAIT)
+            fence = commit(store, Lease("task", "w", 9.0)).fence
+            commit(store, Report("task", fence, progress=b"p", lines=[a_line(1)]))
             assert list(store.check()) == []
-            store.submit(Finish("task", fence, a_change(), result=b"r")).result(WAIT)
+            commit(store, Finish("task", fence, a_change(), result=b"r"))
             assert list(store.check()) == []
 
     # Watching
@@ -124,11 +125,9 @@ class StoreConformance(
             seen: list[Committed | Notice] = []
             stop = store.watch(seen.append)
             created(store, steps=2)
-            store.submit(ChangeRun("run", 0, Change(state=RunStatus.STARTED))).result(WAIT)
-            store.submit(
-                ForkRuns([Fork(run=a_fork("fork", "run", 1), savepoint=encoded(a_savepoint(1)))])
-            ).result(WAIT)[0]
-            store.submit(DeleteRun("fork")).result(WAIT)
+            commit(store, ChangeRun("run", 0, Change(state=RunStatus.STARTED)))
+            forked(store, "fork", "run", 1)
+            commit(store, DeleteRun("fork"))
             assert seen == [
                 Committed("run", RunStatus.CREATED, 0),
                 Committed("run", RunStatus.CREATED, 2),
@@ -138,16 +137,16 @@ class StoreConformance(
             ]
             stop()
             stop()
-            store.submit(DeleteRun("run")).result(WAIT)
+            commit(store, DeleteRun("run"))
             assert len(seen) == 5
 
     def test_watchers_are_not_notified_of_refused_and_replayed_writes(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             seen: list[Committed | Notice] = []
             store.watch(seen.append)
-            store.submit(Append("run", Unleased(0), 0, [an_entry(1, a_key())])).result(WAIT)
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())]))
             store.submit(Append("run", Unleased(0), 0, [an_entry(1)])).exception(WAIT)
             assert seen == []
 
@@ -178,7 +177,7 @@ class StoreConformance(
             changed(store.submit(SetDesiredState("task", DesiredState.PAUSED)))
             changed(store.submit(SetDesiredState("task", DesiredState.STARTED)))
             fence = changed(store.submit(Lease("task", "one", LONG))).fence
-            store.submit(Renew("task", fence, 2 * LONG)).result(WAIT)
+            commit(store, Renew("task", fence, 2 * LONG))
             assert store.versions(["task"]) == {"task": seen[-1]}, "nobody waits for a renewal"
             changed(store.submit(Report("task", fence, progress=b"p")))
             changed(store.submit(Report("task", fence, progress=b"q")))
@@ -200,7 +199,7 @@ class StoreConformance(
             changed(store.submit(ChangeRun("task", version + 1, Change(reason="why"))))
             fence = changed(store.submit(Lease("task", "two", LONG))).fence
             changed(store.submit(Finish("task", fence, a_change(), result=b"r", seconds=2.0)))
-            store.submit(DeleteRun("task")).result(WAIT)
+            commit(store, DeleteRun("task"))
             assert store.versions(["task"]) == {}
             queued(store)
             assert store.versions(["task"])["task"] not in seen
@@ -230,7 +229,7 @@ class StoreConformance(
             queued(store)
             found = store.versions(["run", "none", "task"])
             assert found.keys() == {"run", "task"}
-            store.submit(Append("other", Unleased(0), 0, [an_entry(1)])).result(WAIT)
+            commit(store, Append("other", Unleased(0), 0, [an_entry(1)]))
             assert store.versions({"run", "task"}) == found, "as long as nothing of theirs changed"
             many = [f"none-{number}" for number in range(40_000)]
             assert store.versions([*many, "run"]).keys() == {"run"}
@@ -245,7 +244,7 @@ class StoreConformance(
         store.close()
         assert store.unavailable
         with raised(StoreUnavailable):
-            store.submit(CreateRun(a_run("new"))).result(WAIT)
+            commit(store, CreateRun(a_run("new")))
         for read in (
             lambda: store.run("run"),
             lambda: store.run_by_key("ann", a_key()),
@@ -271,9 +270,7 @@ class StoreConformance(
 
             def step_and_read(number: int) -> bool:
                 for position in range(10):
-                    store.submit(
-                        Append(f"r{number}", Unleased(0), position, [an_entry(position + 1)])
-                    ).result(WAIT)
+                    commit(store, Append(f"r{number}", Unleased(0), position, [an_entry(position + 1)]))
                     if store.run(f"r{number}").position != position + 1:
                         return False
                     if store.steps(f"r{number}", after=position) != [a_step(position + 1)]:
@@ -288,44 +285,42 @@ class DurableStoreConformance(DurableFactConformance, StoreConformance):
 
     def test_everything_is_there_after_reopening(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
-            store.submit(CreateRun(a_run(), encoded(a_savepoint()), a_key())).result(WAIT)
-            store.submit(
-                Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1)))
-            ).result(WAIT)
-            store.submit(MarkSavepoint("run", 1, name="x", pinned=True)).result(WAIT)
-            store.submit(PutDocument("bptk", "id", b"blob", None)).result(WAIT)
+            commit(store, CreateRun(a_run(), encoded(a_savepoint()), a_key()))
+            commit(store, Append("run", Unleased(0), 0, [an_entry(1, a_key())], encoded(a_savepoint(1))))
+            commit(store, MarkSavepoint("run", 1, name="x", pinned=True))
+            commit(store, PutDocument("bptk", "id", b"blob", None))
             before = (store.run("run"), store.steps("run"), store.savepoints("run"), store.documents("bptk"))
         with self.opened(tmp_path) as store:
             after = (store.run("run"), store.steps("run"), store.savepoints("run"), store.documents("bptk"))
             assert after == before
             assert store.step_by_key("run", a_key()) == a_step(1)
-            assert store.submit(CreateRun(a_run("new"), key=a_key())).result(WAIT).replayed
+            assert commit(store, CreateRun(a_run("new"), key=a_key())).replayed
 
     def test_the_guard_of_a_session_is_good_after_reopening(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store, steps=1)
-            store.submit(ChangeRun("run", 0, Change(spec=b"new"))).result(WAIT)
+            commit(store, ChangeRun("run", 0, Change(spec=b"new")))
         with self.opened(tmp_path) as store:
             with raised(Fenced):
-                store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
-            store.submit(Append("run", Unleased(1), 1, [an_entry(2)])).result(WAIT)
+                commit(store, Append("run", Unleased(0), 1, [an_entry(2)]))
+            commit(store, Append("run", Unleased(1), 1, [an_entry(2)]))
 
     def test_executions_are_there_after_reopening(self, tmp_path: Path) -> None:
         """A lease ends with the process of a store that can't be shared."""
         with self.opened(tmp_path) as store:
             for id in ("waiting", "held", "done"):
                 queued(store, id)
-            held = store.submit(Lease("held", "one", 3600.0)).result(WAIT)
+            held = commit(store, Lease("held", "one", 3600.0))
             lines = [a_line(1)]
-            store.submit(Report("held", held.fence, progress=b"p", seconds=2.0, lines=lines)).result(WAIT)
-            fence = store.submit(Lease("done", "one", 3600.0)).result(WAIT).fence
-            store.submit(Finish("done", fence, a_change(), result=b"r")).result(WAIT)
+            commit(store, Report("held", held.fence, progress=b"p", seconds=2.0, lines=lines))
+            fence = commit(store, Lease("done", "one", 3600.0)).fence
+            commit(store, Finish("done", fence, a_change(), result=b"r"))
             before = [store.execution(id) for id in ("waiting", "held", "done")]
         with self.opened(tmp_path) as store:
             if store.shared:
                 assert [store.execution(id) for id in ("waiting", "held", "done")] == before
                 assert list(unleased(store)) == ["waiting"]
-                store.submit(Release("held", held.fence)).result(WAIT)
+                commit(store, Release("held", held.fence))
             before[1] = replace(before[1], holder="", fence=0, lease_until=0.0)
             assert [store.execution(id) for id in ("waiting", "held", "done")] == before
             assert sorted(unleased(store)) == ["held", "waiting"]
@@ -338,6 +333,6 @@ class DurableStoreConformance(DurableFactConformance, StoreConformance):
             ):
                 with raised(Fenced):
                     refused.result(WAIT)
-            taken = store.submit(Lease("held", "two", 3600.0)).result(WAIT)
+            taken = commit(store, Lease("held", "two", 3600.0))
             assert (taken.attempt, taken.progress, taken.seconds) == (2, b"p", 2.0)
             assert taken.fence > held.fence
