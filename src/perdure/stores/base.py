@@ -31,13 +31,12 @@ Version: TypeAlias = tuple[object, ...]
 """A value that differs after each change of a run. Versions can only be compared for equality."""
 
 
-def check_retention(retention: Retention) -> Retention:
-    """Return `retention`; raise `Invalid` unless it keeps at least one savepoint and one line of each run."""
+def check_retention(retention: Retention) -> None:
+    """Raise `Invalid` unless at least one savepoint and one line of each run are kept."""
     if retention.savepoints < 1:
         raise Invalid(f"A store keeps at least 1 savepoint of a run, not {retention.savepoints}.")
     if retention.lines < 1:
         raise Invalid(f"A store keeps at least 1 output line of a run, not {retention.lines}.")
-    return retention
 
 
 class Store(Protocol):

@@ -95,16 +95,7 @@ class PostgresScheme:
             raise MissingExtra(what="A store in PostgreSQL", package="psycopg", extra="postgres")
         from perdure.stores.postgres.store import PostgresStore
 
-        return PostgresStore(
-            url,
-            keep=options.keep,
-            keep_lines=options.keep_lines,
-            keep_bytes=options.keep_bytes,
-            create=options.create,
-            listen=options.listen,
-            patience=options.patience,
-            probe_every=options.probe_every,
-        )
+        return PostgresStore(url, options)
 
     @classmethod
     def locate(cls, url: str) -> None:

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Mapping
 from typing import ClassVar
 
+from perdure.stores.commands import Retention
 from perdure.stores.memory_medium import MemoryMedium
 from perdure.stores.sqlite import SqlStore
 
@@ -31,5 +32,5 @@ class MemoryStore(SqlStore):
         self.file = None
         self.identity = secrets.token_hex(8)
         self.sizes: Mapping[str, int] = {}
-        super().__init__(MemoryMedium, keep=keep, keep_lines=keep_lines, keep_bytes=keep_bytes)
+        super().__init__(MemoryMedium, Retention(keep, keep_lines, keep_bytes))
         weakref.finalize(self, self._writer.end).atexit = False

@@ -3,13 +3,11 @@
 from perdure.settings import Settings
 from perdure.stores.base import Store
 from perdure.stores.location import shown_url
-from perdure.stores.options import StoreOptions
+from perdure.stores.options import DEFAULTS, StoreOptions
 from perdure.stores.schemes import find_scheme
 from perdure.stores.store_copy import check_copies
 
 __all__ = ["StoreOptions", "open_configured", "open_store"]
-
-DEFAULTS = StoreOptions()
 
 _PORT = sorted(name for name in {*vars(Store), *Store.__annotations__} if not name.startswith("_"))
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-__all__ = ["StoreOptions"]
+__all__ = ["DEFAULTS", "StoreOptions"]
 
 
 class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,3 +39,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
     probe_every: float | None = None
     listen: str | None = None
     patience: float = 10.0
+
+
+DEFAULTS = StoreOptions()
+"""The options of a store that is opened without any."""

@@ -39,25 +39,17 @@ class SqlStore(DatabaseReads):
     ----------
     open_medium
         Opens the medium; the store closes it.
-    keep
-        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
-    keep_lines, keep_bytes
-        How many of the newest output lines of a run are kept, at least 1, and how many bytes in total.
+    retention
+        How much of each run is kept.
     probe_every
         Seconds without a write after which the store tests whether it can be written; None leaves that to the
         next write.
     """
 
     def __init__(
-        self,
-        open_medium: Callable[[], Medium],
-        *,
-        keep: int,
-        keep_lines: int,
-        keep_bytes: int,
-        probe_every: float | None = None,
+        self, open_medium: Callable[[], Medium], retention: Retention, probe_every: float | None = None
     ) -> None:
-        retention = check_retention(Retention(keep, keep_lines, keep_bytes))
+        check_retention(retention)
         self._watchers = Watchers()
         self._medium = open_medium()
         self._writer = Writer(self._medium, retention, self._watchers.notify, probe_every)
@@ -195,10 +187,8 @@ class SqliteStore(SqlStore):
         self.path = resolved(path)
         super().__init__(
             partial(FileMedium, self.path, vfs=vfs, accept_loss=accept_loss),
-            keep=keep,
-            keep_lines=keep_lines,
-            keep_bytes=keep_bytes,
-            probe_every=probe_every,
+            Retention(keep, keep_lines, keep_bytes),
+            probe_every,
         )
 
     @property

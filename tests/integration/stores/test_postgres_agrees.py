@@ -16,6 +16,7 @@ from perdure.errors import Fenced, PerdureError
 from perdure.run import Execution, Run
 from perdure.stores.base import Store
 from perdure.stores.commands import Append, Command, Committed, Document, Leased, PutSavepoint
+from perdure.stores.options import StoreOptions
 from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.store_samples import WAIT
 
@@ -29,7 +30,7 @@ class Renumbered:
     """
 
     def __init__(self, url: str, oracle: OracleStore) -> None:
-        self.openings = [PostgresStore(url, keep=KEEP, keep_lines=KEEP) for _ in range(2)]
+        self.openings = [PostgresStore(url, StoreOptions(keep=KEEP, keep_lines=KEEP)) for _ in range(2)]
         self._turns = cycle(self.openings)
         self._oracle = oracle
         self._own: dict[int, int] = {0: 0}  # tokens and versions here by those of the oracle

@@ -7,6 +7,7 @@ from contextlib import closing
 from tests.support.postgres import PostgresServer, postgres_server, url_of
 
 from perdure.stores.commands import Append, Unleased
+from perdure.stores.options import StoreOptions
 from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.store_samples import WAIT, a_key, a_step, an_entry, created
 
@@ -27,7 +28,7 @@ def test_a_fail_over_loses_and_doubles_nothing() -> None:
     with postgres_server(durable=True) as primary, postgres_server(durable=True, primary=primary) as standby:
         url = url_of(primary.folder, "postgres", standby.folder)
         let_commits_wait_for_the_standby(primary)
-        with closing(PostgresStore(url, patience=WAIT)) as store:
+        with closing(PostgresStore(url, StoreOptions(patience=WAIT))) as store:
             created(store)
             promoted = threading.Event()
             acknowledged: list[int] = []

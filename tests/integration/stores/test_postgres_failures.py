@@ -54,7 +54,7 @@ def test_the_outcome_of_a_transaction_whose_answer_was_lost_is_looked_up(
     proxied: tuple[Proxy, str], lost: bytes
 ) -> None:
     proxy, url = proxied
-    with closing(PostgresStore(url, patience=30.0)) as store:
+    with closing(PostgresStore(url, StoreOptions(patience=30.0))) as store:
         created(store)
         proxy.drop_answer_to(lost)
         append(store, 0)
@@ -80,7 +80,10 @@ def test_a_silent_connection_is_given_up_and_its_transaction_ended_at_the_server
     proxied: tuple[Proxy, str], url: str
 ) -> None:
     proxy, through = proxied
-    with closing(PostgresStore(through, patience=1.0)) as store, closing(PostgresStore(url)) as other:
+    with (
+        closing(PostgresStore(through, StoreOptions(patience=1.0))) as store,
+        closing(PostgresStore(url)) as other,
+    ):
         created(store)
         proxy.silence()
         with pytest.raises(StoreUnavailable):
@@ -130,7 +133,10 @@ def test_connections_that_the_server_ends_are_replaced(url: str) -> None:
 def test_a_killed_server_loses_nothing_that_was_acknowledged_and_doubles_nothing() -> None:
     with postgres_server(durable=True) as server, pgbouncer(server) as bouncer:
         name = server.create()
-        with closing(PostgresStore(bouncer.url(name), patience=60.0)) as store, ThreadPoolExecutor(3) as pool:
+        with (
+            closing(PostgresStore(bouncer.url(name), StoreOptions(patience=60.0))) as store,
+            ThreadPoolExecutor(3) as pool,
+        ):
             for id in "abc":
                 created(store, id)
             reached = threading.Semaphore(0)
@@ -163,7 +169,7 @@ def test_a_killed_server_loses_nothing_that_was_acknowledged_and_doubles_nothing
 def test_requests_wait_for_a_server_that_is_away_and_then_say_why() -> None:
     with postgres_server(durable=True) as server:
         name = server.create()
-        with closing(PostgresStore(server.url(name), patience=0.5, probe_every=0.1)) as store:
+        with closing(PostgresStore(server.url(name), StoreOptions(patience=0.5, probe_every=0.1))) as store:
             created(store)
             server.service.stop()
             for attempt in (lambda: store.run("run"), lambda: append(store, 0)):
@@ -171,7 +177,7 @@ def test_requests_wait_for_a_server_that_is_away_and_then_say_why() -> None:
                     attempt()
                 assert "PostgreSQL: " in (store.unavailable or "")
             with pytest.raises(StoreUnavailable):
-                PostgresStore(server.url(name), patience=0.1)
+                PostgresStore(server.url(name), StoreOptions(patience=0.1))
             server.service.start()
             deadline = threading.Event()
             while store.unavailable is not None:
@@ -181,7 +187,10 @@ def test_requests_wait_for_a_server_that_is_away_and_then_say_why() -> None:
 
 def test_a_read_only_server_is_unavailable_and_is_used_again_when_it_can_be_written(url: str) -> None:
     name = url.partition("@/")[2].partition("?")[0]
-    with closing(PostgresStore(url, patience=0.5)) as store, psycopg.connect(url, autocommit=True) as admin:
+    with (
+        closing(PostgresStore(url, StoreOptions(patience=0.5))) as store,
+        psycopg.connect(url, autocommit=True) as admin,
+    ):
         created(store)
         admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on".encode())
         end = (

@@ -17,6 +17,7 @@ from perdure.errors import Invalid, PositionConflict, StoreUnavailable
 from perdure.stores.commands import Append, Unleased
 from perdure.stores.commands.locks import Lock
 from perdure.stores.open import open_store
+from perdure.stores.options import StoreOptions
 from perdure.stores.postgres import migrations, writer
 from perdure.stores.postgres import store as store_module
 from perdure.stores.postgres.connections import Watchdog, conninfo_of, prepare
@@ -49,7 +50,7 @@ def test_a_standby_that_lacks_a_commit_is_not_believed(
                 return [(True, False)]
         return await ask(self, name, *values)
 
-    with closing(PostgresStore(url, patience=30.0)) as store:
+    with closing(PostgresStore(url, StoreOptions(patience=30.0))) as store:
         created(store)
         monkeypatch.setattr(WriterPool, "ask", of_standby)
         proxy.drop_answer_to(b"note_commit")
@@ -87,7 +88,7 @@ def test_a_step_that_waits_for_a_synchronous_standby_is_not_acknowledged(
 ) -> None:
     monkeypatch.setattr(writer, "OUTCOME_SECONDS", 0.5)
     url += "&options=-c%20synchronous_commit%3Don"
-    with closing(PostgresStore(url, patience=0.5)) as store:
+    with closing(PostgresStore(url, StoreOptions(patience=0.5))) as store:
         created(store)
         shared_postgres.execute("ALTER SYSTEM SET synchronous_standby_names = 'away'")
         try:
@@ -108,7 +109,7 @@ def test_a_step_that_waits_for_a_synchronous_standby_is_not_acknowledged(
 
 def test_a_store_whose_server_is_frozen_can_be_closed(proxied: tuple[Proxy, str]) -> None:
     proxy, url = proxied
-    store = PostgresStore(url, patience=0.5)
+    store = PostgresStore(url, StoreOptions(patience=0.5))
     created(store)
     proxy.silence()
     closing_thread = threading.Thread(target=store.close, daemon=True)
@@ -126,7 +127,7 @@ def test_opening_ends_while_another_process_is_frozen_in_its_migration(
     with psycopg.connect(url) as frozen:
         frozen.execute("SELECT pg_advisory_xact_lock(hashtextextended('perdure migrations', 0))")
         with pytest.raises(StoreUnavailable):
-            PostgresStore(url, patience=0.1)
+            PostgresStore(url, StoreOptions(patience=0.1))
 
 
 def test_the_server_ends_a_migration_or_a_snapshot_whose_process_is_silent(postgres: str) -> None:
@@ -194,7 +195,7 @@ def test_a_command_that_is_late_is_not_attempted_while_the_store_is_unavailable(
         return await transact(self, items, slot)
 
     monkeypatch.setattr(Writer, "_transact", noted)
-    with closing(PostgresStore(url, patience=0.5)) as store:
+    with closing(PostgresStore(url, StoreOptions(patience=0.5))) as store:
         created(store)
         proxy.silence()
         with pytest.raises(StoreUnavailable):

@@ -76,8 +76,8 @@ def reaches(url: str, other_url: str, listen: str | None) -> None:
 
     async def work() -> None:
         with (
-            closing(PostgresStore(url, listen=listen)) as one,
-            closing(PostgresStore(other_url, listen=listen)) as other,
+            closing(PostgresStore(url, StoreOptions(listen=listen))) as one,
+            closing(PostgresStore(other_url, StoreOptions(listen=listen))) as other,
         ):
             for id in ("stepped", "marker"):
                 created(one, id)

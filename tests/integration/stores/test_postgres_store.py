@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.postgres import Databases
 
+from perdure.stores.options import StoreOptions
 from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.stores import DurableStoreConformance, SharedStoreConformance
 
@@ -23,4 +24,4 @@ class TestPostgresStore(SharedStoreConformance, DurableStoreConformance):
     def open_store(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> PostgresStore:
         if folder not in self.urls:
             self.urls[folder] = self.databases.take()
-        return PostgresStore(self.urls[folder], keep=keep, keep_lines=keep_lines)
+        return PostgresStore(self.urls[folder], StoreOptions(keep=keep, keep_lines=keep_lines))

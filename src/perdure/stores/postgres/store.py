@@ -24,6 +24,7 @@ from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.commit_times import CommitTimes
 from perdure.stores.integrity import problems
 from perdure.stores.location import shown_url
+from perdure.stores.options import DEFAULTS, StoreOptions
 from perdure.stores.postgres.connections import PAUSE, Watchdog, connect_options, conninfo_of, prepare
 from perdure.stores.postgres.failures import Meaning, in_words, meaning
 from perdure.stores.postgres.migrations import MIGRATE_SECONDS, OPEN_SECONDS, migrate
@@ -48,20 +49,9 @@ class PostgresStore(DatabaseReads):
     ----------
     url
         ``postgresql://user:password@host:5432/database``, with options of libpq as its query.
-    keep
-        How many savepoints of a run retention keeps besides the permanent ones; at least 1.
-    keep_lines, keep_bytes
-        How many of the newest output lines of a run are kept, at least 1, and how many bytes in total.
-    create
-        Whether to create the schema in an empty database.
-    listen
-        Another URL of the same database, for notifications, if `url` leads to a pgbouncer in transaction
-        mode.
-    patience
-        Seconds for which a read or a write waits for a database that doesn't answer.
-    probe_every
-        Seconds without a write after which the store tests whether it can be written; None leaves that to the
-        next write.
+    options
+        How much is kept, and how the store is opened; `accept_loss` has no effect. `listen` is needed if
+        `url` leads to a pgbouncer in transaction mode.
 
     Raises
     ------
@@ -77,29 +67,19 @@ class PostgresStore(DatabaseReads):
     shared: ClassVar[bool] = True
     file: ClassVar[None] = None
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        keep: int = 3,
-        keep_lines: int = 10_000,
-        keep_bytes: int = 10_000_000,
-        create: bool = True,
-        listen: str | None = None,
-        patience: float = 10.0,
-        probe_every: float | None = None,
-    ) -> None:
-        retention = check_retention(Retention(keep, keep_lines, keep_bytes))
+    def __init__(self, url: str, options: StoreOptions = DEFAULTS) -> None:
+        retention = Retention(options.keep, options.keep_lines, options.keep_bytes)
+        check_retention(retention)
         self._shown = shown_url(url)
-        self._patience = patience
+        self._patience = options.patience
         self._conninfo = conninfo_of(url)
         self._opening = secrets.token_hex(8)
         self._latest = 0.0  # the largest time that `clock` has returned
         self._watchers = Watchers()
-        listening = self._conninfo if listen is None else conninfo_of(listen)
+        listening = self._conninfo if options.listen is None else conninfo_of(options.listen)
         self._watchdog = Watchdog()
         try:
-            store, now = self._prepared(create)
+            store, now = self._prepared(options.create)
         except BaseException:
             self._watchdog.close()
             raise
@@ -112,11 +92,11 @@ class PostgresStore(DatabaseReads):
             listen=listening,
             watchdog=self._watchdog,
             notify=self._watchers.notify,
-            patience=patience,
-            probe_every=probe_every,
+            patience=options.patience,
+            probe_every=options.probe_every,
         )
         self._writer.offset = now - time.monotonic()
-        self._readers = Readers(self._conninfo, self._watchdog, patience, self._writer.refuse)
+        self._readers = Readers(self._conninfo, self._watchdog, options.patience, self._writer.refuse)
 
     @property
     def name(self) -> str:
