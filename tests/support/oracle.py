@@ -34,7 +34,7 @@ from perdure.errors import (
 from perdure.lifecycle import FINAL, DesiredState
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
-from perdure.stores.base import Version, check_retention
+from perdure.stores.base import Version
 from perdure.stores.chain import Chain
 from perdure.stores.commands import (
     AddDocuments,
@@ -94,7 +94,7 @@ class OracleStore:
     shared: ClassVar[bool] = False
 
     def __init__(self, *, keep: int = 3, keep_lines: int = 10_000, keep_bytes: int = 10_000_000) -> None:
-        self._retention = check_retention(Retention(keep, keep_lines, keep_bytes))
+        self._retention = Retention(keep, keep_lines, keep_bytes)
         self._lock = threading.RLock()
         self._closed = False
         self.file = None

@@ -12,31 +12,22 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeAlias, TypeVar
 
-from perdure.errors import Invalid
 from perdure.run import Execution, Key, LogLine, Run, Step
 from perdure.state.savepoint import Savepoint, SavepointInfo
 from perdure.stores.chain import Chain
-from perdure.stores.commands import Command, Committed, Document, Notice, Retention, Use
+from perdure.stores.commands import Command, Committed, Document, Notice, Use
 from perdure.stores.commit_times import CommitTimes
 from perdure.stores.options import StoreOptions
 from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueWait
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
 
-__all__ = ["Store", "StoreOptions", "Version", "check_retention"]
+__all__ = ["Store", "StoreOptions", "Version"]
 
 R = TypeVar("R")
 
 Version: TypeAlias = tuple[object, ...]
 """A value that differs after each change of a run. Versions can only be compared for equality."""
-
-
-def check_retention(retention: Retention) -> None:
-    """Raise `Invalid` unless at least one savepoint and one line of each run are kept."""
-    if retention.savepoints < 1:
-        raise Invalid(f"A store keeps at least 1 savepoint of a run, not {retention.savepoints}.")
-    if retention.lines < 1:
-        raise Invalid(f"A store keeps at least 1 output line of a run, not {retention.lines}.")
 
 
 class Store(Protocol):

@@ -13,7 +13,6 @@ from typing import ClassVar, TypeVar
 
 from perdure.clock import steady
 from perdure.stores.ask import Ask
-from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.commit_times import CommitTimes
@@ -49,7 +48,6 @@ class SqlStore(DatabaseReads):
     def __init__(
         self, open_medium: Callable[[], Medium], retention: Retention, probe_every: float | None = None
     ) -> None:
-        check_retention(retention)
         self._watchers = Watchers()
         self._medium = open_medium()
         self._writer = Writer(self._medium, retention, self._watchers.notify, probe_every)

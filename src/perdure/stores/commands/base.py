@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from perdure.errors import Invalid
 from perdure.lifecycle import RunStatus
 from perdure.stores.commands.locks import Lock
 
@@ -77,11 +78,23 @@ class Retention(msgspec.Struct, frozen=True):
         How many savepoints besides the permanent ones; at least 1.
     lines, line_bytes
         How many of the newest output lines, at least 1, and how many bytes in total.
+
+    Raises
+    ------
+    Invalid
+        If not one savepoint or not one line is kept.
     """
 
     savepoints: int = 3
     lines: int = 10_000
     line_bytes: int = 10_000_000
+
+    def __post_init__(self) -> None:
+        """Check the limits."""
+        if self.savepoints < 1:
+            raise Invalid(f"A store keeps at least 1 savepoint of a run, not {self.savepoints}.")
+        if self.lines < 1:
+            raise Invalid(f"A store keeps at least 1 output line of a run, not {self.lines}.")
 
 
 class Moment(msgspec.Struct, frozen=True):

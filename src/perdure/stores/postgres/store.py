@@ -18,7 +18,6 @@ from psycopg.rows import TupleRow
 
 from perdure.errors import StoreUnavailable, WrongStore
 from perdure.stores.ask import Ask
-from perdure.stores.base import check_retention
 from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.commit_times import CommitTimes
@@ -69,7 +68,6 @@ class PostgresStore(DatabaseReads):
 
     def __init__(self, url: str, options: StoreOptions = DEFAULTS) -> None:
         retention = Retention(options.keep, options.keep_lines, options.keep_bytes)
-        check_retention(retention)
         self._shown = shown_url(url)
         self._patience = options.patience
         self._conninfo = conninfo_of(url)
