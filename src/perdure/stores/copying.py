@@ -11,18 +11,16 @@ import apsw
 from perdure.errors import BackupRefused
 from perdure.stores.database import reason, rows
 from perdure.stores.files import sync_folder
-from perdure.stores.queries import STATEMENTS
 
 __all__ = ["copy_to"]
 
-_COPY = STATEMENTS["copy_store"]
 _DAMAGED = (apsw.CorruptError, apsw.NotADBError)
 
 
 def copy_to(connection: apsw.Connection, path: Path) -> None:
     """Write a copy to a file that is empty or new; raise `BackupRefused` if that is impossible."""
     try:
-        rows(connection, _COPY, (str(path),))
+        rows(connection, "copy_store", str(path))
     except _DAMAGED:
         raise
     except apsw.Error as error:

@@ -32,7 +32,6 @@ __all__ = [
     "last_batch",
     "lost",
     "migrate",
-    "named",
     "not_text",
     "reason",
     "rewrite_log",
@@ -143,13 +142,13 @@ def lost(connection: apsw.Connection, acknowledged: Mark) -> str | None:
     """Return a sentence that says which acknowledged transactions a file lacks; None if it lacks none."""
     if connection.pragma("user_version") < IDENTITY:
         return _missing(acknowledged, "the file is empty, another store, or a copy from before an upgrade")
-    meta = row(connection, STATEMENTS["read_meta"])
+    meta = row(connection, "read_meta")
     if meta is None or meta[0] != acknowledged.store:
         return _missing(acknowledged, "the file is another store")
     batch = meta[2]
     if batch >= acknowledged.batch:
         return None
-    newest = row(connection, STATEMENTS["newest_change"])
+    newest = row(connection, "newest_change")
     when = "" if newest is None or newest[0] is None else f" of {_utc(newest[0])}"
     return _missing(
         acknowledged, f"the file ends at transaction {batch}{when}: {acknowledged.batch - batch} are missing"
@@ -170,7 +169,7 @@ def migrate(connection: apsw.Connection, migrations: tuple[Migration, ...] = MIG
 def last_batch(connection: apsw.Connection, name: str) -> int:
     """Return the number of the last transaction."""
     try:
-        meta = row(connection, STATEMENTS["read_meta"])
+        meta = row(connection, "read_meta")
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error
     assert meta is not None, "the first migration creates the row"
@@ -210,12 +209,13 @@ def rewrite_log(path: Path, vfs: str | None = None) -> None:
         raise StoreUnavailable(reason=reason(log, error)) from error
 
 
-def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows of a query; raise `CorruptBlob` if a text among them isn't UTF-8.
+def rows(connection: apsw.Connection, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Return all rows of a named query; raise `CorruptBlob` if a text among them isn't UTF-8.
 
     A reader tries again if a page seems damaged: SQLite also reports a page as damaged that the disk couldn't
     read.
     """
+    sql = STATEMENTS[query]
     try:
         try:
             return connection.execute(sql, values).fetchall()
@@ -227,15 +227,10 @@ def rows(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) ->
         raise not_text(error) from error
 
 
-def named(connection: apsw.Connection, name: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Return all rows of a named query, as `rows` does."""
-    return rows(connection, STATEMENTS[name], values)
-
-
 def intact(connection: apsw.Connection, query: str, read: Callable[..., Iterable[T]]) -> Iterator[T]:
     """Yield what `read` returns for each row of a named query, one by one, without damaged rows."""
     try:
-        found = rows(connection, STATEMENTS[query])
+        found = rows(connection, query)
     except (apsw.CorruptError, CorruptBlob) as error:
         log.error("rows_not_read", query=query, reason=str(error))
         return
@@ -250,7 +245,7 @@ def not_text(error: UnicodeDecodeError) -> CorruptBlob:
     return CorruptBlob(reason=f"a text isn't UTF-8: {error}")
 
 
-def row(connection: apsw.Connection, sql: str, values: tuple[Any, ...] = ()) -> tuple[Any, ...] | None:
-    """Return the first row of a query, or None."""
-    found = rows(connection, sql, values)
+def row(connection: apsw.Connection, query: str) -> tuple[Any, ...] | None:
+    """Return the first row of a named query, or None."""
+    found = rows(connection, query)
     return found[0] if found else None

@@ -38,7 +38,7 @@ def _replace(connection: apsw.Connection, table: str) -> None:
     SQLite can't drop a table with a damaged page, so it is removed from the schema. Its pages stay unused
     until the file is copied.
     """
-    definitions = rows(connection, STATEMENTS["list_definitions"], (table,))
+    definitions = rows(connection, "list_definitions", table)
     connection.pragma("writable_schema", "on")
     try:
         connection.execute(STATEMENTS["forget_definitions"], (table,))

@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from perdure.errors import CorruptBlob
-from perdure.stores.database import named
+from perdure.stores.database import rows
 from perdure.stores.integrity import first, problems
 from perdure.stores.queries import STATEMENTS
 
@@ -26,7 +26,7 @@ def file_problems(connection: apsw.Connection) -> list[str]:
 def _ask(connection: apsw.Connection, name: str, *values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query; raise `CorruptBlob` if a page is damaged."""
     try:
-        return named(connection, name, *values)
+        return rows(connection, name, *values)
     except apsw.Error as error:
         raise CorruptBlob(reason=str(error)) from error
 

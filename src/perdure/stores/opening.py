@@ -8,12 +8,9 @@ from perdure.errors import StoreUnavailable
 from perdure.stores import queue_rows, run_rows
 from perdure.stores.database import reason, row
 from perdure.stores.executions import end_leases
-from perdure.stores.queries import STATEMENTS
 from perdure.stores.tail import Mark
 
 __all__ = ["begin"]
-
-_NEXT_OPENING = STATEMENTS["next_opening"]
 
 
 def begin(connection: apsw.Connection, name: str) -> Mark:
@@ -27,7 +24,7 @@ def begin(connection: apsw.Connection, name: str) -> Mark:
         queue_rows.fill(connection)
         end_leases(connection)  # also in the queue
         with connection:
-            meta = row(connection, _NEXT_OPENING)
+            meta = row(connection, "next_opening")
     except apsw.Error as error:
         raise StoreUnavailable(reason=reason(name, error)) from error
     assert meta is not None, "the first migration creates the row"

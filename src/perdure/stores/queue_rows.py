@@ -5,6 +5,7 @@ Triggers keep the rows up to date afterwards, see ``sql/0011_claims.sql``.
 
 import json
 from collections.abc import Collection
+from functools import partial
 
 import apsw
 import msgspec
@@ -15,7 +16,6 @@ from perdure.stores.ask import Ask
 from perdure.stores.commands.base import Write, write
 from perdure.stores.database import intact, rows
 from perdure.stores.derived import refill
-from perdure.stores.queries import STATEMENTS
 from perdure.stores.queue import QueueCount, QueueGroup, QueueState, QueueWait
 from perdure.stores.values import group_values
 
@@ -29,11 +29,10 @@ log = structlog.get_logger(__name__)
 def fill(connection: apsw.Connection) -> None:
     """Build the rows from the executions; a damaged execution gets none."""
     try:
-        found = rows(connection, STATEMENTS["list_queue_of_runs"], (0, LAST))
+        found = rows(connection, "list_queue_of_runs", 0, LAST)
     except (apsw.CorruptError, CorruptBlob):
-        query = STATEMENTS["list_queue_of_runs"]
-        read = intact(connection, "list_executed", lambda number: rows(connection, query, (number, number)))
-        found = list(read)
+        read = partial(rows, connection, "list_queue_of_runs")
+        found = list(intact(connection, "list_executed", lambda number: read(number, number)))
     refill(connection, "queue", [write("clear_queue"), Write("insert_queued", found)])
 
 

@@ -17,7 +17,6 @@ from perdure.stores.commands.base import Write, write
 from perdure.stores.database import intact, row, rows
 from perdure.stores.derived import refill
 from perdure.stores.list_queries import List
-from perdure.stores.queries import STATEMENTS
 from perdure.stores.run_list import Cursor, OrderPosition, RunFilter, RunOrder, bounds
 
 __all__ = ["count", "differ", "fill", "find", "is_filled"]
@@ -104,11 +103,11 @@ def fill(connection: apsw.Connection) -> None:
 
 def is_filled(connection: apsw.Connection) -> bool:
     """Return whether the rows of runs from a former schema have been built."""
-    return row(connection, STATEMENTS["are_rows_filled"]) != (0,)
+    return row(connection, "are_rows_filled") != (0,)
 
 
 def _readable(connection: apsw.Connection, number: int) -> list[tuple[int]]:
-    rows(connection, STATEMENTS["find_run_id"], (number,))
+    rows(connection, "find_run_id", number)
     return [(number,)]
 
 

@@ -17,7 +17,7 @@ from perdure.stores.chain import Chain
 from perdure.stores.commands import Command, Committed, Notice, Retention
 from perdure.stores.commit_times import CommitTimes
 from perdure.stores.copying import copy_to
-from perdure.stores.database import last_batch, named
+from perdure.stores.database import last_batch, rows
 from perdure.stores.file_integrity import file_problems
 from perdure.stores.file_medium import FileMedium
 from perdure.stores.location import resolved
@@ -103,7 +103,7 @@ class SqlStore(DatabaseReads):
     def _reading(self, *, snapshot: bool = False) -> Iterator[Ask]:
         """Lend the database for short reads; with `snapshot`, all of them see the same moment."""
         with self._medium.reading() as connection, connection if snapshot else nullcontext():
-            yield partial(named, connection)
+            yield partial(rows, connection)
 
     # Maintenance --------------------------------------------------------------------------------------------
 

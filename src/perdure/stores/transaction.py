@@ -28,7 +28,7 @@ def execute(connection: apsw.Connection, command: Command[R], at: Moment) -> tup
 
 def answer(connection: apsw.Connection, query: Query) -> Rows:
     """Return the rows of a query."""
-    return rows(connection, STATEMENTS[query.name], query.values)
+    return rows(connection, query.name, *query.values)
 
 
 def apply(connection: apsw.Connection, write: Write) -> None:

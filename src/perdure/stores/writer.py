@@ -61,7 +61,6 @@ R = TypeVar("R")
 _BEGIN = STATEMENTS["begin"]
 _COMMIT = STATEMENTS["commit"]
 _ROLLBACK = STATEMENTS["rollback"]
-_READ_META = STATEMENTS["read_meta"]
 _SET_BATCH = STATEMENTS["set_batch"]
 _WRITE_PROBE = STATEMENTS["write_probe"]
 
@@ -300,7 +299,7 @@ class Writer:
 
         Returns the number of the last transaction.
         """
-        meta = row(connection, _READ_META)
+        meta = row(connection, "read_meta")
         opened = self._medium.acknowledged
         if meta is None or meta[:2] != (opened.store, opened.opening):
             self._fenced = True

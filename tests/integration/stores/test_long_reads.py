@@ -11,7 +11,6 @@ import pytest
 import perdure.stores.readers
 from perdure.errors import StoreUnavailable
 from perdure.stores.commands import Append, Unleased
-from perdure.stores.database import row
 from perdure.stores.sqlite import SqliteStore
 from perdure.testing.faults import FaultyVFS
 from perdure.testing.store_samples import WAIT, an_entry, created
@@ -43,7 +42,7 @@ def reading(threads: ThreadPoolExecutor, store: SqliteStore, *statements: str) -
         with store._medium.reading() as connection:
             lent.set()
             for statement in statements:
-                row(connection, statement)
+                connection.execute(statement).fetchall()
 
     future = threads.submit(read)
     assert lent.wait(WAIT)

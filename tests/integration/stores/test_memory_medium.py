@@ -15,7 +15,6 @@ import pytest
 
 from perdure.errors import BackupRefused, StoreUnavailable
 from perdure.stores.commands import Append, Committed, CreateRun, DeleteRun, Unleased, encoded
-from perdure.stores.database import row
 from perdure.stores.memory import MemoryStore
 from perdure.stores.open import open_store
 from perdure.stores.sqlite import SqliteStore, SqlStore
@@ -112,7 +111,7 @@ def test_a_long_read_keeps_no_write_waiting_and_shows_one_moment(store: MemorySt
     created(store, steps=1)
     with store._medium.snapshot() as connection:
         store.submit(Append("run", Unleased(0), 1, [an_entry(2)])).result(WAIT)
-        assert row(connection, "SELECT position FROM runs") == (1,)
+        assert connection.execute("SELECT position FROM runs").get == 1
     assert store.run("run").position == 2
 
 

@@ -27,7 +27,6 @@ from perdure.stores.commands import (
     Unleased,
     encoded,
 )
-from perdure.stores.database import rows
 from perdure.stores.files import Files
 from perdure.stores.readers import Readers
 from perdure.stores.sqlite import SqliteStore
@@ -380,7 +379,7 @@ def test_a_page_that_cannot_be_read_is_no_damage(store: SqliteStore, vfs: Faulty
         raise apsw.CorruptError("the disk failed")
     vfs.heal()
     with readers.lend() as connection:
-        assert rows(connection, "SELECT position FROM runs") == [(3,)]
+        assert connection.execute("SELECT position FROM runs").get == 3
     readers.close()
 
 
