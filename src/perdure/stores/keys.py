@@ -6,21 +6,20 @@ A key with a wrong checksum is never used: its step isn't returned, and it isn't
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from perdure.errors import CorruptBlob, KeyReused, RunNotFound
+from perdure.errors import CorruptBlob, KeyReused
 from perdure.run import Key, Run, Step
-from perdure.stores.ask import Ask, Each
+from perdure.stores.ask import Each
 from perdure.stores.checksums import checksum
 from perdure.stores.values import to_run
 
 __all__ = [
-    "creation_key",
     "damaged_keys",
     "run_key_values",
     "step_key_values",
-    "step_keys",
     "to_creation_key",
     "to_made_run",
     "to_recorded_step",
+    "to_step_keys",
 ]
 
 
@@ -75,22 +74,14 @@ def to_made_run(rows: Sequence[tuple[Any, ...]], owner: str, key: Key) -> Run | 
     return to_run(tuple(run))
 
 
-def step_keys(ask: Ask, run_id: str, after: int) -> Sequence[tuple[int, Key]]:
-    """Return the keys of a run's steps after a position, ascending, each with the position of its step."""
-    found = ask("list_step_keys_of_run", run_id, after)
-    if not found and not ask("find_run", run_id):
-        raise RunNotFound(run=run_id)
+def to_step_keys(rows: Sequence[tuple[Any, ...]]) -> Sequence[tuple[int, Key]]:
+    """Return the keys in the rows of ``list_step_keys_of_run``, each with the position of its step."""
     keys = []
-    for number, text, ordinal, body_hash, position, kept in found:
+    for number, text, ordinal, body_hash, position, kept in rows:
         if kept != checksum(number, text.encode(), ordinal, body_hash, position):
             raise CorruptBlob(reason=f"the checksum of the key {text!r} of step {position} is wrong")
         keys.append((position, Key(text, body_hash, ordinal)))
     return keys
-
-
-def creation_key(ask: Ask, run_id: str) -> Key | None:
-    """Return the key with which a run was created, or None."""
-    return to_creation_key(ask("find_creation_key", run_id))
 
 
 def to_creation_key(rows: Sequence[tuple[Any, ...]]) -> Key | None:

@@ -21,12 +21,12 @@ from perdure.stores.commands.creation import check_quota, find_run_key, quota_qu
 from perdure.stores.commands.documents import to_document
 from perdure.stores.commands.steps import find_step_key
 from perdure.stores.executions import unfinished
-from perdure.stores.keys import creation_key, step_keys, to_made_run, to_recorded_step
+from perdure.stores.keys import to_creation_key, to_made_run, to_recorded_step, to_step_keys
 from perdure.stores.lines import read_lines
-from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueWait
+from perdure.stores.queue import ANY_TAG, QueueCount, QueueGroup, QueueState, QueueWait
 from perdure.stores.quota import Quota
 from perdure.stores.run_list import ALL, Cursor, RunFilter, RunOrder
-from perdure.stores.values import check_page, to_execution, to_info, to_run
+from perdure.stores.values import check_page, group_values, to_execution, to_info, to_run
 
 __all__ = ["DatabaseReads"]
 
@@ -69,7 +69,7 @@ class DatabaseReads:
     def creation_key(self, run_id: str) -> Key | None:
         """Return the key with which a run was created, or None."""
         with self._reading() as ask:
-            return creation_key(ask, run_id)
+            return to_creation_key(ask("find_creation_key", run_id))
 
     def runs(
         self,
@@ -111,11 +111,9 @@ class DatabaseReads:
 
     def steps(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[Step]:
         """Return the steps after position `after`, ascending."""
-        with self._reading() as ask:
-            found = ask("list_steps", run_id, after, max(0, limit))
-            if not found:
-                _require(ask, run_id)
-                return []
+        found = self._of_run("list_steps", run_id, after, max(0, limit))
+        if not found:
+            return []
         position = found[0][3]
         steps = [
             Step(position=at, inputs=inputs, outputs=outputs)
@@ -127,34 +125,24 @@ class DatabaseReads:
 
     def step_by_key(self, run_id: str, key: Key) -> Step | None:
         """Return the step recorded with a key and ordinal, or None."""
-        with self._reading() as ask:
-            found = _answer(ask, find_step_key(run_id, key))
-            if not found:
-                _require(ask, run_id)
-        return to_recorded_step(found, key)
+        query = find_step_key(run_id, key)
+        return to_recorded_step(self._of_run(query.name, *query.values), key)
 
     def step_keys(self, run_id: str, after: int = 0) -> Sequence[tuple[int, Key]]:
         """Return the keys of the steps after a position, ascending, each with its step's position."""
-        with self._reading() as ask:
-            return step_keys(ask, run_id, after)
+        return to_step_keys(self._of_run("list_step_keys_of_run", run_id, after))
 
     # Savepoints ---------------------------------------------------------------------------------------------
 
     def savepoints(self, run_id: str) -> Sequence[SavepointInfo]:
         """Return descriptions of the savepoints of a run, by ascending timestamp."""
-        with self._reading() as ask:
-            found = ask("list_savepoints", run_id)
-            if not found:
-                _require(ask, run_id)
-        return [to_info(values) for values in found]
+        return [to_info(values) for values in self._of_run("list_savepoints", run_id)]
 
     def savepoint(self, run_id: str, timestamp: int) -> Savepoint:
         """Return a savepoint, checked."""
-        with self._reading() as ask:
-            found = _first(ask("read_savepoint", run_id, timestamp))
-            if found is None:
-                _require(ask, run_id)
-                raise SavepointNotFound(run=run_id, savepoint=timestamp)
+        found = _first(self._of_run("read_savepoint", run_id, timestamp))
+        if found is None:
+            raise SavepointNotFound(run=run_id, savepoint=timestamp)
         at, position, milestone, blob = found
         savepoint = Savepoint.from_blob(blob)
         if (savepoint.timestamp, savepoint.position) != (at, position):
@@ -186,11 +174,8 @@ class DatabaseReads:
 
     def waiting_before(self, run_id: str) -> int | None:
         """Return how many runs wait before a run, or None if it doesn't wait."""
-        with self._reading(snapshot=True) as ask:
-            found = queue_rows.waiting_before(ask, run_id, self.clock())
-            if found is None:
-                _require(ask, run_id)
-        return found
+        found = _first(self._of_run("count_waiting_before", run_id, self.clock(), snapshot=True))
+        return None if found is None else int(found[0])
 
     def waiting_groups(self, tags: Collection[str] = (ANY_TAG,)) -> Sequence[QueueGroup]:
         """Return the groups in which at least one run has no lease."""
@@ -200,24 +185,26 @@ class DatabaseReads:
     def unleased(self, group: QueueGroup, limit: int = 100) -> Sequence[str]:
         """Return the ids of the first runs of a group that have no lease."""
         with self._reading() as ask:
-            return queue_rows.unleased(ask, group, self.clock(), limit)
+            found = ask("list_unleased", *group_values(group), self.clock(), limit)
+        return [run_id for (run_id,) in found]
 
     def queue_counts(self) -> Sequence[QueueCount]:
         """Return the number of unfinished runs with an execution, by kind, owner and `QueueState`."""
         with self._reading() as ask:
-            return queue_rows.counts(ask, self.clock())
+            found = ask("count_queue", self.clock())
+        return [QueueCount(kind, owner, QueueState(state), count) for kind, owner, state, count in found]
 
     def queue_waits(self) -> Sequence[QueueWait]:
         """Return the number of runs that wait for a worker, by tag and kind, and since when."""
         with self._reading() as ask:
-            return queue_rows.waits(ask, self.clock())
+            return [QueueWait(*found) for found in ask("count_waiting", self.clock())]
 
     def log_lines(self, run_id: str, after: int = 0, limit: int = 1000) -> Sequence[LogLine]:
         """Return the output lines of a run after a number, ascending."""
         with self._reading() as ask:
             found = read_lines(ask, run_id, after, max(0, limit))
-            if not found:
-                _require(ask, run_id)
+            if not found and not ask("find_run", run_id):
+                raise RunNotFound(run=run_id)
         return found
 
     # Documents of dialects ----------------------------------------------------------------------------------
@@ -250,6 +237,14 @@ class DatabaseReads:
         """Return the last uses of a dialect's documents, by id."""
         with self._reading() as ask:
             return {id: Use(*use) for id, *use in ask("list_uses", dialect)}
+
+    def _of_run(self, query: str, run_id: str, *values: Any, snapshot: bool = False) -> Rows:
+        """Return the rows of a query about a run; raise `RunNotFound` if there are none, and no such run."""
+        with self._reading(snapshot=snapshot) as ask:
+            found = ask(query, run_id, *values)
+            if not found and not ask("find_run", run_id):
+                raise RunNotFound(run=run_id)
+        return found
 
     def _intact_runs(self, filter: RunFilter, order: RunOrder, cursor: Cursor | None) -> Iterator[Run]:
         """Yield the readable runs after a cursor, one by one."""
@@ -290,8 +285,3 @@ def _answer(ask: Ask, query: Query) -> Rows:
 
 def _first(found: Rows) -> tuple[Any, ...] | None:
     return found[0] if found else None
-
-
-def _require(ask: Ask, run_id: str) -> None:
-    if not ask("find_run", run_id):
-        raise RunNotFound(run=run_id)

@@ -93,13 +93,9 @@ class Found(msgspec.Struct, frozen=True):
         """
         return self.lease is None and change.fences(by_writer=by_writer)
 
-    def committed(self, *, state: RunStatus | None = None, position: int | None = None) -> Committed:
+    def committed(self, *, state: RunStatus | None = None) -> Committed:
         """Return the change of the run to report to watchers."""
-        return Committed(
-            self.id,
-            self.state if state is None else state,
-            self.position if position is None else position,
-        )
+        return Committed(self.id, self.state if state is None else state, self.position)
 
 
 def find_run(run_id: str) -> Query:
