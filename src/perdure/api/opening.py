@@ -49,56 +49,13 @@ async def opened(
         What works on tasks and experiments, which stays the caller's; by default what the settings name: a
         broker, or a worker that is opened with the app.
     """
-    feed = Feed(store, metrics=metrics)
-    sessions = Sessions(store, catalogue, settings, metrics, feed)
-    try:
-        async with _drivers(
-            store, feed, settings, artifacts, registry, metrics, executor, sessions.closing
-        ) as drivers:
-            tasks, experiments, scenes, broker = drivers
-            try:
-                services = AppServices(
-                    store=store,
-                    catalogue=catalogue,
-                    settings=settings,
-                    artifacts=artifacts,
-                    metrics=metrics,
-                    feed=feed,
-                    transfers=Transfers(),
-                    sessions=sessions,
-                    tasks=tasks,
-                    experiments=experiments,
-                    scenes=scenes,
-                    broker=broker,
-                    closing=sessions.closing,
-                )
-                async with kept_for(services, settings.keep_finished):
-                    yield services
-            finally:
-                sessions.closing.set()
-    finally:
-        sessions.closing.set()
-        await sessions.aclose()
-        feed.close()
-
-
-@asynccontextmanager
-async def _drivers(
-    store: Store,
-    feed: Feed,
-    settings: Settings,
-    artifacts: Artifacts,
-    registry: TaskRegistry,
-    metrics: Metrics,
-    executor: Executor | None,
-    closing: asyncio.Event,
-) -> AsyncIterator[tuple[Tasks, Experiments, Scenes, CeleryExecutor | None]]:
-    """Open the drivers of what executors work on.
-
-    Once `closing` is set, the runs of a worker opened here are saved and given back, while the server answers
-    its last requests.
-    """
     async with AsyncExitStack() as stack:
+        feed = Feed(store, metrics=metrics)
+        stack.callback(feed.close)
+        sessions = Sessions(store, catalogue, settings, metrics, feed)
+        stack.push_async_callback(sessions.aclose)
+        closing = sessions.closing
+        stack.callback(closing.set)
         worker: Worker | None = None
         broker: CeleryExecutor | None = None
         if executor is None and settings.broker is not None:
@@ -123,10 +80,29 @@ async def _drivers(
             worker.executor.start()  # now that what a former server left is looked after
             preempting = asyncio.create_task(_preempt(worker, closing))
             stack.callback(preempting.cancel)
-        renderers = None if worker is None else worker.renderers
-        yield tasks, experiments, Scenes(store, artifacts, renderers, settings.max_scenes), broker
+        services = AppServices(
+            store=store,
+            catalogue=catalogue,
+            settings=settings,
+            artifacts=artifacts,
+            metrics=metrics,
+            feed=feed,
+            transfers=Transfers(),
+            sessions=sessions,
+            tasks=tasks,
+            experiments=experiments,
+            scenes=Scenes(
+                store, artifacts, None if worker is None else worker.renderers, settings.max_scenes
+            ),
+            broker=broker,
+            closing=closing,
+        )
+        stack.callback(closing.set)  # streams end before the drivers close
+        await stack.enter_async_context(kept_for(services, settings.keep_finished))
+        yield services
 
 
 async def _preempt(worker: Worker, closing: asyncio.Event) -> None:
+    """Have the worker's runs saved and given back at closing, while the server answers its last requests."""
     await closing.wait()
     worker.executor.preempt()
