@@ -8,7 +8,6 @@ counted: they get in also when others have taken all there are.
 import asyncio
 import math
 import secrets
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ from uvicorn.server import ServerState
 from perdure.settings import Settings
 from perdure.web.errors import error_response
 
-__all__ = ["BoundedConfig", "BoundedProtocol", "ConnectionLimits"]
+__all__ = ["BoundedConfig", "BoundedProtocol"]
 
 LINGER_SECONDS = 5.0  # a refused request is drained so long: closed at once, the client may lose the answer
 YIELD_SECONDS = 1.0  # a connection that has waited so long for a request gives way to a new one
@@ -29,55 +28,13 @@ MAX_AHEAD = 64  # requests that wait on one connection for the answer of another
 RETRY_SECONDS = "5"
 
 
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """What one connection may hold and wait for, and how many there may be.
-
-    Attributes
-    ----------
-    header_bytes, headers
-        Largest request line and headers together, and most headers.
-    header_seconds
-        Longest time from the opening of a connection, or from the first byte of a later request, to the end
-        of the headers.
-    idle_seconds
-        Longest time in which a client sends nothing of what it began, takes nothing of what it asked for, or
-        leaves a connection without a request.
-    body_rate
-        Least bytes a second of a body: each `body_rate` × `idle_seconds` bytes of it, and what is left then,
-        have to come within `idle_seconds`, so that no fast beginning allows a slow rest.
-    connections
-        Most connections at a time.
-    """
-
-    header_bytes: int
-    headers: int
-    header_seconds: float
-    idle_seconds: float
-    body_rate: float
-    connections: int
-
-    @classmethod
-    def of(cls, settings: Settings) -> "ConnectionLimits":
-        """Return the limits that the settings name."""
-        return cls(
-            header_bytes=settings.max_header_bytes,
-            headers=settings.max_headers,
-            header_seconds=settings.header_timeout,
-            idle_seconds=settings.idle_timeout,
-            body_rate=settings.min_body_rate,
-            connections=settings.max_connections,
-        )
-
-
 class BoundedConfig(uvicorn.Config):
-    """uvicorn's configuration for connections within limits."""
+    """uvicorn's configuration for connections within the limits that the settings name."""
 
-    def __init__(self, app: Any, limits: ConnectionLimits, **options: Any) -> None:
-        self.limits = limits
-        super().__init__(
-            app, http=BoundedProtocol, ws="none", timeout_keep_alive=math.ceil(limits.idle_seconds), **options
-        )
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        self.settings = settings
+        idle = math.ceil(settings.idle_timeout)
+        super().__init__(app, http=BoundedProtocol, ws="none", timeout_keep_alive=idle, **options)
 
 
 log = structlog.get_logger(__name__)
@@ -99,7 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(config, BoundedConfig)
-        self._limits = config.limits
+        self._settings = config.settings
         # What the parser may be holding: bytes since the last one of a body, or since the last request's end.
         self._apart = 0
         self._head = 0  # bytes of this request's line and headers, trailers included
@@ -122,7 +79,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(cast(asyncio.Transport, transport))
         now = self.loop.time()
         self._head_since = self._received = self._answered = self._unsent_since = now
-        if not self._administrators and len(self.connections) > self._limits.connections:
+        if not self._administrators and len(self.connections) > self._settings.max_connections:
             self._make_room(now)
 
     def data_received(self, data: bytes) -> None:
@@ -147,10 +104,11 @@ class BoundedProtocol(HttpToolsProtocol):
             if not self._head_too_large:
                 self._refuse(400, "malformed_request", "This is no HTTP request that can be read.")
                 return
-        if self._head_too_large or self._apart > self._limits.header_bytes:
+        if self._head_too_large or self._apart > self._settings.max_header_bytes:
+            limit, headers = self._settings.max_header_bytes, self._settings.max_headers
             message = (
-                f"A request's line and headers may have at most {self._limits.header_bytes} bytes and "
-                f"{self._limits.headers} headers; PERDURE_MAX_HEADER_BYTES and PERDURE_MAX_HEADERS raise it."
+                f"A request's line and headers may have at most {limit} bytes and {headers} headers; "
+                "PERDURE_MAX_HEADER_BYTES and PERDURE_MAX_HEADERS raise it."
             )
             self._refuse(431, "headers_too_large", message)
 
@@ -191,7 +149,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a part of the body."""
         self._apart = 0
         self._portion += len(body)
-        if self._portion >= self._limits.body_rate * self._limits.idle_seconds:
+        # The rate is that of each portion, and of what is left then: no fast beginning allows a slow rest.
+        if self._portion >= self._settings.min_body_rate * self._settings.idle_timeout:
             self._portion, self._portion_since = 0, self._received
         super().on_body(body)
 
@@ -221,12 +180,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def expire(self, now: float) -> None:
         """Close the connection if its client lets it wait for too long."""
-        limits = self._limits
+        settings = self._settings
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent < self._unsent:
             self._unsent_since = now
         self._unsent = unsent
-        if now - self._unsent_since > limits.idle_seconds:
+        if now - self._unsent_since > settings.idle_timeout:
             self.transport.abort()  # to close would wait for the client to take the rest
         elif self.transport.is_closing():
             return
@@ -235,14 +194,14 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.close()
         elif self._has_no_request:
             # Between requests, or in the rest of a body that was answered: a client may send that forever.
-            if now - self._answered > (limits.idle_seconds if self._between else LINGER_SECONDS):
+            if now - self._answered > (settings.idle_timeout if self._between else LINGER_SECONDS):
                 self.transport.close()
         elif self._head_since is not None:
-            if now - self._head_since > limits.header_seconds:
+            if now - self._head_since > settings.header_timeout:
                 self._time_out("The headers didn't come in time; PERDURE_HEADER_TIMEOUT gives more.")
         elif self.flow.read_paused:
             self._portion_since = now  # the client waits for the server
-        elif not self._between and now - self._portion_since > limits.idle_seconds:
+        elif not self._between and now - self._portion_since > settings.idle_timeout:
             self._time_out(
                 "The body came too slowly; PERDURE_IDLE_TIMEOUT and PERDURE_MIN_BODY_RATE give more."
             )
@@ -260,7 +219,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _count(self, size: int, headers: int = 0) -> None:
         self._head += size
-        if self._head > self._limits.header_bytes or headers > self._limits.headers:
+        if self._head > self._settings.max_header_bytes or headers > self._settings.max_headers:
             self._head_too_large = True
             raise Exceeded
 
@@ -282,7 +241,7 @@ class BoundedProtocol(HttpToolsProtocol):
             longest.transport.close()
             return
         message = (
-            f"The server has {self._limits.connections} connections, and takes no more; "
+            f"The server has {self._settings.max_connections} connections, and takes no more; "
             "PERDURE_MAX_CONNECTIONS raises that."
         )
         self._refuse(503, "too_many_connections", message, {"Retry-After": RETRY_SECONDS})

@@ -26,7 +26,7 @@ import structlog
 import uvicorn
 
 from perdure.api.app import App, create_app
-from perdure.api.connections import BoundedConfig, BoundedProtocol, ConnectionLimits
+from perdure.api.connections import BoundedConfig, BoundedProtocol
 from perdure.api.service_manager import READY, STOPPING, WATCHDOG, notify
 from perdure.errors import AddressUnavailable, PerdureError, TokensMissing
 from perdure.observability import json_line
@@ -192,7 +192,7 @@ class _Server(uvicorn.Server):
         super().__init__(
             BoundedConfig(
                 app,
-                ConnectionLimits.of(settings),
+                settings,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
