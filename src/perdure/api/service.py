@@ -30,9 +30,9 @@ from perdure.web.auth import caller_of, refuse_others
 from perdure.web.errors import error_responses
 from perdure.web.openapi_page import openapi_page
 from perdure.web.pages import page
-from perdure.web.services import AppServices
+from perdure.web.services import AppServices, BrokerState
 
-__all__ = ["PUBLIC", "router"]
+__all__ = ["PUBLIC", "count_commits", "router"]
 
 PUBLIC: Final = frozenset({"/", "/docs", "/healthy", "/healthy/", "/ready", "/openapi.json"})
 """Paths that need no token: they show nothing about runs or models. BPTK has some with a slash at the end."""
@@ -52,7 +52,7 @@ class Readiness(BaseModel):
     """The store can be written."""
 
     status: Literal["ready"]
-    broker: Literal["up", "down"] | None = Field(
+    broker: BrokerState | None = Field(
         None,
         description="Whether the broker answers; while it is down, workers find runs by themselves. "
         "Absent without a broker.",
@@ -111,10 +111,7 @@ async def ready(serving: Serving) -> Readiness:
     serving.metrics.ready.set(reason is None)
     if reason is not None:
         raise StoreUnavailable(reason=reason)
-    broker = serving.broker
-    return Readiness(
-        status="ready", broker=None if broker is None else "up" if broker.broker_lost is None else "down"
-    )
+    return Readiness(status="ready", broker=serving.broker_state)
 
 
 @router.post(
@@ -152,13 +149,18 @@ async def metrics(serving: Serving) -> PlainTextResponse:
     return PlainTextResponse(serving.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
+def count_commits(serving: AppServices) -> None:
+    """Set the times of commits in the metrics: the store counts them."""
+    commits = serving.store.commits
+    serving.metrics.store_commit_seconds.set(LIMITS, commits.counts, commits.seconds)
+
+
 def _measure(serving: AppServices) -> None:
     """Set what isn't counted as it happens: the queue, and the store."""
     store, metrics = serving.store, serving.metrics
     metrics.ready.set(store.unavailable is None)
     metrics.store_waiting.set(store.waiting)
-    commits = store.commits
-    metrics.store_commit_seconds.set(LIMITS, commits.counts, commits.seconds)
+    count_commits(serving)
     for part, size in store.sizes.items():
         metrics.store_bytes.labels(part).set(size)
     try:

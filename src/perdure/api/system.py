@@ -6,23 +6,23 @@ All of it is numbers and names. On a server with tokens, only administrators get
 import platform
 import time
 from collections import Counter
-from typing import Final, Literal
+from typing import Final
 
 import anyio.to_thread
 from fastapi import APIRouter
-from prometheus_client import Histogram
+from prometheus_client.registry import Collector
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from perdure import __version__
 from perdure.api.context import Serving
+from perdure.api.service import count_commits
 from perdure.execution.presence import Workers
 from perdure.numerics import HERE
-from perdure.stores.commit_times import LIMITS, CommitTimes
 from perdure.stores.queue import ANY_TAG, QueueState
 from perdure.web.auth import caller_of
 from perdure.web.errors import error_responses
-from perdure.web.services import AppServices
+from perdure.web.services import AppServices, BrokerState
 
 __all__ = ["router"]
 
@@ -95,7 +95,7 @@ class Server(BaseModel):
     python: str
     host: str
     numerics: str = Field(description="The numeric fingerprint of the host.")
-    broker: Literal["up", "down"] | None = Field(description="Whether the broker answers; null without one.")
+    broker: BrokerState | None = Field(description="Whether the broker answers; null without one.")
     store: StoreRecord
     steps: Latency = Field(description="From a step's request to its durable answer.")
     answers: Latency = Field(description="From a request's headers to the end of its answer.")
@@ -139,13 +139,14 @@ def _system(serving: AppServices, owner: str | None) -> System:
 
 
 def _server(serving: AppServices) -> Server:
-    store, metrics, broker = serving.store, serving.metrics, serving.broker
+    store, metrics = serving.store, serving.metrics
+    count_commits(serving)
     waits = sorted(store.queue_waits(), key=lambda it: (it.tag != ANY_TAG, -it.count))
     return Server(
         python=platform.python_version(),
         host=platform.node(),
         numerics=HERE.fingerprint,
-        broker=None if broker is None else "up" if broker.broker_lost is None else "down",
+        broker=serving.broker_state,
         store=StoreRecord(
             ready=store.unavailable is None,
             problem=store.unavailable,
@@ -153,7 +154,7 @@ def _server(serving: AppServices) -> Server:
             ephemeral=store.ephemeral,
             bytes=dict(store.sizes),
             waiting=store.waiting,
-            commits=_commits(store.commits),
+            commits=_latency(metrics.store_commit_seconds),
         ),
         steps=_latency(metrics.step_seconds),
         answers=_latency(metrics.answer_seconds),
@@ -183,16 +184,7 @@ def _workers(workers: Workers) -> list[WorkerRecord]:
     ]
 
 
-def _commits(commits: CommitTimes) -> Latency:
-    counts = zip((*LIMITS, None), commits.counts, strict=True)
-    return Latency(
-        count=commits.count,
-        seconds=commits.seconds,
-        buckets=[Bucket(seconds=limit, count=count) for limit, count in counts],
-    )
-
-
-def _latency(histogram: Histogram) -> Latency:
+def _latency(histogram: Collector) -> Latency:
     (metric,) = histogram.collect()
     found = [(sample.name.rpartition("_")[2], sample.labels, sample.value) for sample in metric.samples]
     values = {name: value for name, _, value in found}

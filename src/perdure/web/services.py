@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import anyio.to_thread
 
@@ -24,7 +24,10 @@ from perdure.stores.commands import Created
 from perdure.stores.feed import Feed
 from perdure.web.transfers import Transfers
 
-__all__ = ["AppServices", "ExperimentDriver", "Services", "SessionDriver", "TaskDriver"]
+__all__ = ["AppServices", "BrokerState", "ExperimentDriver", "Services", "SessionDriver", "TaskDriver"]
+
+
+BrokerState: TypeAlias = Literal["up", "down"]
 
 
 class SessionDriver(Protocol):
@@ -151,6 +154,13 @@ class AppServices:
     scenes: Scenes
     broker: CeleryExecutor | None
     closing: asyncio.Event
+
+    @property
+    def broker_state(self) -> BrokerState | None:
+        """Whether the broker answers; None if there is no broker."""
+        if self.broker is None:
+            return None
+        return "up" if self.broker.broker_lost is None else "down"
 
     async def run(self, owner: Owner, run_id: str) -> Run:
         """Return a run of any kind; another owner's doesn't exist."""
