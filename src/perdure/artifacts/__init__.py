@@ -2,7 +2,8 @@
 
 from perdure.artifacts.artifacts import Artifacts
 from perdure.artifacts.blobs import Blobs
-from perdure.artifacts.experiments import CalledOff, Condition
+from perdure.artifacts.chunks import CalledOff
+from perdure.artifacts.experiments import Condition
 from perdure.artifacts.fileset import Content, FileSet, StoredFile
 from perdure.artifacts.limits import ArtifactLimits
 

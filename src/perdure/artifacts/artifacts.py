@@ -1,11 +1,11 @@
 """Artifacts: one storage, and in it each owner's experiments and results, which no other owner reaches."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 from perdure.artifacts.blobs import Blobs, check_digest
+from perdure.artifacts.chunks import Measured
 from perdure.artifacts.experiments import Experiments
 from perdure.artifacts.filesets import FileSets, Locks, is_version
 from perdure.artifacts.limits import ArtifactLimits
@@ -140,13 +140,13 @@ class Artifacts:
             try:
                 if there.get(key) == length and not (verify and self._differs(target, key, length)):
                     continue
-                read = hashlib.sha256()
-                target.write(key, _hashed(self._objects.chunks(key, length), read))
-                if not afresh and read.hexdigest() != _digest(target, key, length):
+                read = Measured(self._objects.chunks(key, length))
+                target.write(key, read)
+                if not afresh and read.sha256 != _digest(target, key, length):
                     target.remove(key)
                     raise CorruptBlob(reason=f"the artifact {key} differs in the copy")
                 if verify:
-                    check_digest(key, read.hexdigest())
+                    check_digest(key, read.sha256)
             except FileNotFoundError:
                 target.remove(key)  # it was deleted meanwhile
                 continue
@@ -167,15 +167,5 @@ class Artifacts:
         return FileSets(self._objects, f"{owner}/{kind}", self._locks, self._clock)
 
 
-def _hashed(chunks: Iterable[bytes], read: "hashlib._Hash") -> Iterator[bytes]:
-    """Yield chunks, and hash them."""
-    for chunk in chunks:
-        read.update(chunk)
-        yield chunk
-
-
 def _digest(objects: Objects, key: str, length: int) -> str:
-    found = hashlib.sha256()
-    for chunk in objects.chunks(key, length):
-        found.update(chunk)
-    return found.hexdigest()
+    return Measured(objects.chunks(key, length)).whole().sha256

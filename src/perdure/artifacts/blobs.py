@@ -52,12 +52,13 @@ class Blobs:
 
     def read(self, number: int, digest: str) -> bytes:
         """Return a blob; `CorruptBlob` if it is missing or isn't what was written."""
+        key = self._key(number, digest)
         try:
-            data = self._objects.read(self._key(number, digest))
+            data = self._objects.read(key)
         except FileNotFoundError:
-            raise CorruptBlob(reason=f"the artifact {self._key(number, digest)} is missing") from None
+            raise CorruptBlob(reason=f"the artifact {key} is missing") from None
         if hashlib.sha256(data).hexdigest() != digest:
-            raise CorruptBlob(reason=f"the artifact {self._key(number, digest)} isn't what was written")
+            raise CorruptBlob(reason=f"the artifact {key} isn't what was written")
         return data
 
     def remove(self, number: int, digest: str) -> None:

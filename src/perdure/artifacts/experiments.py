@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from perdure.artifacts.archive import Archive, zipped
+from perdure.artifacts.chunks import unless
 from perdure.artifacts.fileset import Content, FileSet, StoredFile, same_content
 from perdure.artifacts.filesets import READING, FileSets
 from perdure.artifacts.limits import ArtifactLimits
@@ -26,16 +27,12 @@ from perdure.errors import (
     check_limit,
 )
 
-__all__ = ["ANY", "CalledOff", "Condition", "Created", "Experiments"]
+__all__ = ["ANY", "Condition", "Created", "Experiments"]
 
 ANY = "*"
 
 _LOGS = (".log", ".log.zip")
 _LEFT_OUT_FOLDERS = frozenset({"logs", "__pycache__"})
-
-
-class CalledOff(Exception):
-    """Nobody wants any more what was being fetched."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -276,19 +273,11 @@ class Experiments:
         found = self.version(name, version)
         folder.mkdir(parents=True)
 
-        def wanted(chunks: Iterable[bytes]) -> Iterator[bytes]:
-            for chunk in chunks:
-                yield chunk
-                if called_off():
-                    raise CalledOff
-
         def copy(path: str) -> None:
-            if called_off():
-                raise CalledOff
             file, target = found.files[path], folder / check_path(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as written:
-                written.writelines(wanted(self.read(name, file)))
+                written.writelines(unless(called_off, self.read(name, file)))
             if file.executable:
                 target.chmod(target.stat().st_mode | 0o111)
             os.utime(target, (file.modified, file.modified))

@@ -12,7 +12,6 @@ Keys, below that of the sets' kind and owner::
     pins/NAME/0000000003-RUN            a run that needs a version
 """
 
-import hashlib
 import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from contextlib import suppress
 from itertools import pairwise
 from threading import Lock
 
+from perdure.artifacts.chunks import Measured
 from perdure.artifacts.fileset import NOTHING, Content, FileSet, StoredFile, from_bytes, to_bytes
 from perdure.artifacts.holes import Hole, filled, without_holes
 from perdure.artifacts.names import encoded
@@ -106,15 +106,13 @@ class FileSets:
         CorruptBlob
             If the bytes aren't those that were written.
         """
-        digest, size, last = hashlib.sha256(), 0, b""
         stored = self._objects.chunks(self._file_key(encoded(name), file.object), file.stored)
-        for chunk in filled(stored, file.holes):
+        chunks, last = Measured(filled(stored, file.holes)), b""
+        for chunk in chunks:
             if last:
                 yield last
-            digest.update(chunk)
-            size += len(chunk)
             last = chunk
-        if size != file.size or digest.hexdigest() != file.sha256:
+        if chunks.size != file.size or chunks.sha256 != file.sha256:
             raise CorruptBlob(reason=f"the stored file {file.object} isn't what was written")
         if last:
             yield last
@@ -124,23 +122,14 @@ class FileSets:
     def add(self, name: str, chunks: Iterable[bytes], *, executable: bool = False) -> StoredFile:
         """Write a file's bytes; it is part of no version until one names it."""
         now = self._clock()
-        digest, size = hashlib.sha256(), 0
-        holes: list[Hole] = []
-
-        def counted() -> Iterator[bytes]:
-            nonlocal size
-            for chunk in chunks:
-                digest.update(chunk)
-                size += len(chunk)
-                yield chunk
-
+        measured, holes = Measured(chunks), list[Hole]()
         written = f"{int(now):08x}-{secrets.token_hex(16)}"
         try:
-            self._objects.write(self._file_key(encoded(name), written), without_holes(counted(), holes))
+            self._objects.write(self._file_key(encoded(name), written), without_holes(measured, holes))
         except BaseException:
             self.discard(name, [StoredFile(0, "", now, written)])
             raise
-        return StoredFile(size, digest.hexdigest(), now, written, executable, tuple(holes))
+        return StoredFile(measured.size, measured.sha256, now, written, executable, tuple(holes))
 
     def discard(self, name: str, files: Iterable[StoredFile]) -> None:
         """Remove files that no version names; those that can't be removed now stay until `sweep`."""

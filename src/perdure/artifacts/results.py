@@ -1,10 +1,9 @@
 """The results of one owner's simulations: their logs and what they wrote, stored when they end."""
 
-import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import IO, TypeGuard, TypeVar
@@ -12,7 +11,7 @@ from typing import IO, TypeGuard, TypeVar
 from msgspec.structs import replace
 
 from perdure.artifacts.archive import zipped
-from perdure.artifacts.experiments import CalledOff
+from perdure.artifacts.chunks import Measured, unless
 from perdure.artifacts.fileset import NOTHING, Content, FileSet, StoredFile
 from perdure.artifacts.filesets import FileSets
 from perdure.artifacts.names import check_path
@@ -83,14 +82,6 @@ class OwnerResults:
         content = NOTHING if files is None else files.content
         return zipped(content, lambda file: self.read(run, file))
 
-    def put(self, run: str, path: str, chunks: Iterable[bytes]) -> StoredFile:
-        """Store one file, in place of one of the same path."""
-        check_path(path)
-        added = self._sets.add(run, chunks)
-        stored = self._sets.commit(run, lambda now: _with(now, {path: added}))
-        self._usage.note(run, stored.size)
-        return added
-
     def delete(self, run: str) -> None:
         """Remove all that is stored of a run; harmless if that is nothing."""
         self._sets.delete(run)
@@ -131,38 +122,27 @@ class OwnerResults:
             If it was; the folder has all of it still.
         """
 
-        def parts(file: IO[bytes]) -> Iterator[bytes]:
-            for chunk in chunks_of(file):
-                if called_off():
-                    raise CalledOff
-                yield chunk
-
-        def checked(stored: StoredFile) -> StoredFile:
-            for _ in self._sets.read(run, stored):
-                if called_off():
-                    raise CalledOff
-            return stored
-
         def sent(file: IO[bytes], digest: str) -> StoredFile:
-            if called_off():
-                raise CalledOff
-            stored = self._sets.add(run, parts(file), executable=_is_executable(file))
+            chunks = unless(called_off, chunks_of(file))
+            stored = self._sets.add(run, chunks, executable=_is_executable(file))
             if stored.sha256 != digest:
                 raise CorruptBlob(reason="the file changed while it was read")
-            return checked(stored)
+            for _ in unless(called_off, self._sets.read(run, stored)):
+                pass  # which checks it
+            return stored
 
         try:
             before = self._tried(lambda: self.get(run))
             known = {} if before is None else before.files
             written: dict[str, StoredFile] = {}
             for path, file in outputs(folder):
-                size, digest = _measured(parts(file))
+                whole = Measured(unless(called_off, chunks_of(file))).whole()
                 began, stored, executable = fetched.files.get(path), known.get(path), _is_executable(file)
-                if not _is(began, size, digest) or began.executable != executable:
-                    if not _is(stored, size, digest):
-                        stored = self._tried(partial(sent, file, digest))
+                if not _is(began, whole) or began.executable != executable:
+                    if not _is(stored, whole):
+                        stored = self._tried(partial(sent, file, whole.sha256))
                     written[path] = replace(stored, executable=executable)
-                on_stored(size)
+                on_stored(whole.size)
             folders = frozenset(empty_folders(folder)) - fetched.folders
             if not written and not folders:
                 return before
@@ -181,24 +161,14 @@ class OwnerResults:
         return work()
 
 
-def _measured(chunks: Iterable[bytes]) -> tuple[int, str]:
-    size, digest = 0, hashlib.sha256()
-    for chunk in chunks:
-        size += len(chunk)
-        digest.update(chunk)
-    return size, digest.hexdigest()
-
-
 def _is_executable(file: IO[bytes]) -> bool:
     return bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
 
 
-def _is(file: StoredFile | None, size: int, digest: str) -> TypeGuard[StoredFile]:
-    return file is not None and (file.size, file.sha256) == (size, digest)
+def _is(file: StoredFile | None, read: Measured) -> TypeGuard[StoredFile]:
+    return file is not None and (file.size, file.sha256) == (read.size, read.sha256)
 
 
-def _with(
-    current: FileSet | None, written: Mapping[str, StoredFile], folders: frozenset[str] = frozenset()
-) -> Content:
+def _with(current: FileSet | None, written: Mapping[str, StoredFile], folders: frozenset[str]) -> Content:
     present = NOTHING if current is None else current.content
     return Content({**present.files, **written}, present.folders | folders)

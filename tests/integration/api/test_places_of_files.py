@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
+from tests.support.results import store_files
 
 from perdure.api import create_app
 from perdure.api.backup import back_up
@@ -121,7 +122,7 @@ def test_a_server_on_a_store_that_ends_with_it_says_what_does(
 
 def test_files_lie_beside_the_store_that_an_app_was_given_whatever_the_settings_name(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "mine.db")) as store:
-        open_artifacts(store, Settings()).results("ada").put("run", "a", [b"1"])
+        store_files(open_artifacts(store, Settings()).results("ada"), "run", {"a": b"1"})
         with working_root(store, Settings()) as root:
             assert root == tmp_path / "mine.db.working"
     assert (tmp_path / "mine.db.artifacts" / "ada").is_dir()
@@ -149,7 +150,7 @@ def test_a_backup_of_a_store_in_memory_is_a_store_with_its_artifacts(tmp_path: P
     with closing(MemoryStore()) as store:
         created(store, steps=2)
         artifacts = open_artifacts(store, Settings())
-        artifacts.results("ada").put("run", "a", [b"1"])
+        store_files(artifacts.results("ada"), "run", {"a": b"1"})
         back_up(store, artifacts, tmp_path / "copy")
     with closing(open_store(f"sqlite:///{tmp_path}/copy")) as copy:
         assert copy.run("run").position == 2

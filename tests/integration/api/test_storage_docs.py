@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.results import store_files
 from tests.support.served import ROOT
 from tests.support.server import running
 from tests.support.zips import PENDULUM, unzipped
@@ -63,16 +64,16 @@ def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
 def test_artifacts_lie_beside_the_store_unless_they_are_set(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "runs.db")) as store:
         beside = open_artifacts(store, Settings())
-    beside.results("ada").put("run", "a", [b"1"])
+    store_files(beside.results("ada"), "run", {"a": b"1"})
     assert list((tmp_path / "runs.db.artifacts" / "ada" / "results" / "files" / "run").iterdir())
     elsewhere = open_artifacts(MemoryStore(), Settings(artifacts=str(tmp_path / "kept")))
-    elsewhere.results("ada").put("run", "a", [b"1"])
+    store_files(elsewhere.results("ada"), "run", {"a": b"1"})
     assert (tmp_path / "kept").is_dir()
 
 
 def test_two_stores_in_memory_share_no_artifacts() -> None:
     one, other = (open_artifacts(MemoryStore(), Settings()) for _ in range(2))
-    one.results("ada").put("run", "a", [b"1"])
+    store_files(one.results("ada"), "run", {"a": b"1"})
     assert other.results("ada").get("run") is None
 
 

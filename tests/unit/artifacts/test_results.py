@@ -1,4 +1,4 @@
-"""What simulations wrote is put, listed, read and removed; an upload may be repeated."""
+"""What simulations wrote is stored, listed, read and removed; an upload may be repeated."""
 
 import os
 import tracemalloc
@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.results import store_files
 from tests.support.zips import opened, unzipped
 
-from perdure.artifacts import Artifacts
+from perdure.artifacts import Artifacts, Content
+from perdure.artifacts.filesets import FileSets, Locks
 from perdure.artifacts.objects import Objects
 from perdure.artifacts.results import OwnerResults
 from perdure.errors import ArtifactNotFound, InvalidName, UploadFailed
@@ -34,21 +36,20 @@ def stored(results: OwnerResults, run: str = "run") -> dict[str, bytes]:
     return {path: b"".join(results.read(run, file)) for path, file in files.items()}
 
 
-def test_files_are_put_read_and_zipped(results: OwnerResults) -> None:
-    results.put("run", "a.log", [b"1", b"2"])
-    results.put("run", "data/b", [])
-    results.put("run", "a.log", [b"3"])
+def test_files_are_stored_read_and_zipped(results: OwnerResults) -> None:
+    store_files(results, "run", {"a.log": b"12", "data/b": b""})
+    store_files(results, "run", {"a.log": b"3"})
     assert stored(results) == {"a.log": b"3", "data/b": b""}
     assert unzipped(b"".join(results.zipped("run", results.get("run")))) == {"a.log": b"3", "data/b": b""}
     assert results.file("run", "a.log").size == 1
     with pytest.raises(ArtifactNotFound):
         results.file("run", "b")
     with pytest.raises(InvalidName):
-        results.put("run", "../a", [b""])
+        results.file("run", "../a")
 
 
 def test_holes_are_read_back_and_neither_sent_nor_stored(
-    results: OwnerResults, monkeypatch: pytest.MonkeyPatch
+    results: OwnerResults, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write, sent = Objects.write, 0
 
@@ -68,8 +69,10 @@ def test_holes_are_read_back_and_neither_sent_nor_stored(
         "short": [b"begin", bytes(1_000), b"end"],
         "zero": [b"\0"],
     }
+    sets = FileSets(Objects(url), "ada/results", Locks())
+    added = {path: sets.add("run", iter(chunks)) for path, chunks in files.items()}
+    sets.commit("run", lambda current: Content(added))
     for path, chunks in files.items():
-        results.put("run", path, iter(chunks))
         assert results.file("run", path).size == sum(map(len, chunks))
     assert stored(results) == {path: b"".join(chunks) for path, chunks in files.items()}
     assert sent == len(b"end" + b"begin" + b"beginmiddleend" + b"begin" + bytes(1_000) + b"end" + b"\0")
@@ -78,7 +81,7 @@ def test_holes_are_read_back_and_neither_sent_nor_stored(
 
 
 def test_runs_and_owners_have_their_own(results: OwnerResults, url: str) -> None:
-    results.put("run", "a", [b"1"])
+    store_files(results, "run", {"a": b"1"})
     assert stored(results, "other") == {}
     assert Artifacts(url).results("grace").get("run") is None
     with pytest.raises(ArtifactNotFound):
@@ -87,7 +90,7 @@ def test_runs_and_owners_have_their_own(results: OwnerResults, url: str) -> None
 
 def test_nothing_is_left_of_what_is_deleted(results: OwnerResults) -> None:
     results.delete("run")
-    results.put("run", "a", [b"1"])
+    store_files(results, "run", {"a": b"1"})
     results.delete("run")
     assert results.get("run") is None
     assert b"".join(results.zipped("run", None)) != b""

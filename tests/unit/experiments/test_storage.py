@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support import object_store
+from tests.support.results import store_files
 from tests.support.zips import PENDULUM, opened, zip_of
 
 from perdure.artifacts import Artifacts, CalledOff
@@ -347,7 +348,7 @@ def test_folders_of_runs_that_go_on_are_kept(
 
 def test_all_of_a_deleted_run_goes(artifacts: Artifacts, folders: WorkingFolders, tmp_path: Path) -> None:
     launch(artifacts, folders)
-    artifacts.results("ada").put("run-1", "early.log", [b"1"])
+    store_files(artifacts.results("ada"), "run-1", {"early.log": b"1"})
     artifacts.experiments("ada").delete("pendulum")
     assert folders.reconcile(lambda run: None).removed == ["run-1"]
     assert list((tmp_path / "work").iterdir()) == []
@@ -367,9 +368,9 @@ def test_broken_off_uploads_are_swept_away(tmp_path: Path) -> None:
     times = [1.7e9]
     artifacts = Artifacts("objects://bucket", clock=lambda: times[-1], wait=lambda seconds: None)
     folders = WorkingFolders(tmp_path / "work", artifacts)
-    object_store.fail(1, "before", once=False)
-    with pytest.raises(ArtifactsUnavailable):
-        artifacts.results("ada").put("run-1", "a.log", [b"1"])
+    object_store.fail(2, "before", once=False)
+    with pytest.raises(UploadFailed):
+        store_files(artifacts.results("ada"), "run-1", {"a.log": b"1"})
     assert object_store.ObjectStore.objects
     with closing(MemoryStore()) as store:
         folders.sweep(store)  # which says in the log that it can't, and goes on
