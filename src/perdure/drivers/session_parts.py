@@ -7,8 +7,8 @@ from perdure.drivers.kept_parts import KEPT, parts_in_words
 from perdure.drivers.session_spec import SessionSpec
 from perdure.errors import CorruptBlob, NewerSchema, NoSavepoint, SavepointNotFound
 from perdure.state.codec import decode
-from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
+from perdure.stores.savepoints import newest_savepoint
 
 __all__ = ["session_parts"]
 
@@ -27,8 +27,7 @@ def session_parts(store: Store, run_id: str, spec: SessionSpec) -> dict[str, dic
 
 def _refusals(store: Store, run_id: str) -> Mapping[str, str | None]:
     try:
-        timestamps = [info.timestamp for info in store.savepoints(run_id) if info.position > 0]
-        savepoint, _ = newest_intact(run_id, timestamps, lambda at: store.savepoint(run_id, at))
+        savepoint = newest_savepoint(store, run_id, since=1)
         refusals: Any = decode(savepoint.entities[KEPT]) if KEPT in savepoint.entities else {}
     except (CorruptBlob, NewerSchema, NoSavepoint, SavepointNotFound):
         return {}  # a run is shown, whatever is wrong with its savepoints

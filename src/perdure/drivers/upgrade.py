@@ -19,9 +19,9 @@ from perdure.run import Change, Run
 from perdure.scenarios import Catalogue, Scenario
 from perdure.state.codec import decode, encode
 from perdure.state.savepoint import Savepoint
-from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
 from perdure.stores.commands import Append, Appended, Unleased, encoded
+from perdure.stores.savepoints import newest_savepoint
 
 __all__ = ["upgrade_session"]
 
@@ -49,8 +49,7 @@ def upgrade_session(store: Store, run: Run, catalogue: Catalogue) -> tuple[Futur
     pairs = list(zip(spec.scenarios, scenarios, strict=True))
     if all(former.fingerprint == scenario.fingerprint for former, scenario in pairs):
         raise ModelUnchanged(run=run.id)
-    usable = [info.timestamp for info in store.savepoints(run.id) if info.position >= spec.base]
-    savepoint, _ = newest_intact(run.id, usable, lambda at: store.savepoint(run.id, at))
+    savepoint = newest_savepoint(store, run.id, since=spec.base)
     states = {
         former.entity: _upgraded_state(run, former, scenario, savepoint.entities[former.entity])
         for former, scenario in pairs

@@ -39,11 +39,11 @@ from perdure.execution.worker_configuration import WorkerConfiguration
 from perdure.lifecycle import FINAL, DesiredState, RunStatus
 from perdure.run import Change, Execution, Run
 from perdure.state.savepoint import Savepoint
-from perdure.state.state_store import newest_intact
 from perdure.stores import commands
 from perdure.stores.base import Store
 from perdure.stores.commands import ChangeRun, Command, CutLines, Release, Renew, Report
 from perdure.stores.feed import Hint
+from perdure.stores.savepoints import newest_savepoint
 
 __all__ = ["Work"]
 
@@ -342,9 +342,8 @@ class Work:
         return max(min(limits) - self._execution.seconds, 0.0) if limits else None
 
     def _newest_savepoint(self) -> Savepoint | None:
-        found = [info.timestamp for info in self._store.savepoints(self._run_id)]
         with suppress(NoSavepoint):
-            return newest_intact(self._run_id, found, partial(self._store.savepoint, self._run_id))[0]
+            return newest_savepoint(self._store, self._run_id)
         return None
 
     async def _submit(self, command: Command[R]) -> R:

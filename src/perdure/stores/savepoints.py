@@ -1,4 +1,4 @@
-"""Savepoints of one run in any store: implements the storage port of `perdure.state.state_store`."""
+"""Savepoints of one run in any store: the newest one, and the storage port of `perdure.state.state_store`."""
 
 import contextlib
 from collections.abc import Sequence
@@ -6,10 +6,24 @@ from collections.abc import Sequence
 from perdure.errors import RunExists, RunNotFound
 from perdure.run import Run
 from perdure.state.savepoint import Savepoint
+from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
 from perdure.stores.commands import CreateRun, DeleteRun, PutSavepoint, Unleased, encoded
 
-__all__ = ["SavepointStorage"]
+__all__ = ["SavepointStorage", "newest_savepoint"]
+
+
+def newest_savepoint(store: Store, run_id: str, since: int = 0) -> Savepoint:
+    """Return the newest intact savepoint of a run, of those at this position or later.
+
+    Raises
+    ------
+    NoSavepoint
+        If there is none.
+    """
+    timestamps = [info.timestamp for info in store.savepoints(run_id) if info.position >= since]
+    savepoint, _ = newest_intact(run_id, timestamps, lambda timestamp: store.savepoint(run_id, timestamp))
+    return savepoint
 
 
 class SavepointStorage:

@@ -25,8 +25,8 @@ from perdure.errors import ArtifactNotFound, FileLost
 from perdure.run import Run
 from perdure.state.codec import decode
 from perdure.state.savepoint import Savepoint
-from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
+from perdure.stores.savepoints import newest_savepoint
 
 __all__ = ["Prepared", "Preparing"]
 
@@ -80,7 +80,10 @@ class Preparing:
             If a file that the parent had written by then isn't in the savepoint.
         """
         former = ExperimentSpec.from_blob(parent.spec)
-        savepoint = self._savepoint(parent.id, request.savepoint)
+        if request.savepoint is None:
+            savepoint = newest_savepoint(self._store, parent.id)
+        else:
+            savepoint = self._store.savepoint(parent.id, request.savepoint)
         version = None if request.newest else former.version
         version = self._artifacts.experiments(parent.owner).pin(former.experiment, run_id, version)
         folder = self._folders.make(run_id, parent.owner, former.experiment, version, resumes=True)
@@ -96,12 +99,6 @@ class Preparing:
         if lost and savepoint.timestamp > 0:  # what engines had written by then they write again
             raise FileLost(path=lost[0], reason="it isn't in the savepoint")
         return Prepared(spec, parent.id, replace(savepoint, blobs=blobs_of(kept)))
-
-    def _savepoint(self, run_id: str, timestamp: int | None) -> Savepoint:
-        if timestamp is not None:
-            return self._store.savepoint(run_id, timestamp)
-        timestamps = [info.timestamp for info in self._store.savepoints(run_id)]
-        return newest_intact(run_id, timestamps, lambda at: self._store.savepoint(run_id, at))[0]
 
     def _code_of(self, owner: str, spec: ExperimentSpec, modules: Iterable[str]) -> dict[str, str | None]:
         """Return the hash of a run's script, and of the modules that it had loaded, by path.

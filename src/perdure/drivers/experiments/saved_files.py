@@ -24,9 +24,9 @@ from perdure.drivers.experiments.script_position import FILES
 from perdure.errors import ArtifactsUnavailable, FileLost, NoSavepoint
 from perdure.state.codec import State, decode, encode
 from perdure.state.savepoint import Savepoint
-from perdure.state.state_store import newest_intact
 from perdure.stores.base import Store
 from perdure.stores.commands import Blob
+from perdure.stores.savepoints import newest_savepoint
 
 __all__ = ["MAX_SAVEPOINT_BYTES", "SavedFiles", "blobs_of", "files_at", "lay_out", "lost_files", "pieces_of"]
 
@@ -70,10 +70,8 @@ _Stamp: TypeAlias = tuple[int, int, int, int]
 
 def files_at(store: Store, run_id: str) -> Any:
     """Return what the newest intact savepoint of a run says of its files; None if there is none."""
-    timestamps = [info.timestamp for info in store.savepoints(run_id)]
     with suppress(NoSavepoint):
-        savepoint, _ = newest_intact(run_id, timestamps, lambda at: store.savepoint(run_id, at))
-        return decode(savepoint.entities[FILES])
+        return decode(newest_savepoint(store, run_id).entities[FILES])
     return None
 
 

@@ -102,14 +102,7 @@ def read_working_folder(place: Path) -> WorkingFolder | None:
         noted = msgspec.json.decode((place / _NOTE).read_bytes(), type=_Note)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return WorkingFolder(
-        run=place.name,
-        owner=noted.owner,
-        experiment=noted.experiment,
-        version=noted.version,
-        token=noted.token,
-        files=place / "files",
-    )
+    return WorkingFolder(run=place.name, files=place / "files", **msgspec.structs.asdict(noted))
 
 
 def _write(path: Path, data: bytes) -> None:
