@@ -40,6 +40,16 @@ class End(msgspec.Struct, frozen=True):
     number: int = 0
     why: str = ""
 
+    @classmethod
+    def reported(cls, line: str) -> "End | None":
+        """Return the end that a line of a guard reports; None if it reports something else."""
+        match line.split(" "):
+            case ["ended", how, number]:
+                return cls(EndKind(how), int(number))
+            case ["broken", *why]:
+                return cls(EndKind.BROKEN, why=" ".join(why))
+        return None
+
     @property
     def in_words(self) -> str:
         """The end as the second half of a sentence."""

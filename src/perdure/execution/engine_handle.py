@@ -84,10 +84,5 @@ class EngineHandle:
             else:
                 self._guard.kill()
         self._guard.wait()
-        for line in reported.decode(errors="replace").splitlines():
-            match line.split(" "):
-                case ["ended", how, number]:
-                    return End(EndKind(how), int(number))
-                case ["broken", *why]:
-                    return End(EndKind.BROKEN, why=" ".join(why))
-        return End(EndKind.UNWATCHED)
+        ends = map(End.reported, reported.decode(errors="replace").splitlines())
+        return next(filter(None, ends), End(EndKind.UNWATCHED))

@@ -195,11 +195,8 @@ class GuardedProcess:
             elif verb == "frozen":
                 if not self._still.done():
                     self._still.set_result(None)
-            elif verb == "broken":
-                end = End(EndKind.BROKEN, why=rest)
-            elif end is None:
-                how, number = rest.split()
-                end = End(EndKind(how), int(number))
+            else:
+                end = end or End.reported(line)
         code = await asyncio.to_thread(self._process.wait)
         if end is None and code > 0:
             end = End(EndKind.BROKEN, why=f"its guard ended with exit code {code}")

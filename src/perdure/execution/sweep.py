@@ -5,7 +5,6 @@ It works on Linux only: elsewhere there is no ``/proc``, and nothing is swept.
 """
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -17,13 +16,14 @@ from typing import NamedTuple
 
 import structlog
 
+from perdure.execution import guard
+
 __all__ = ["MARKER", "NOBODY", "adopt_orphans", "sweep"]
 
 MARKER = "PERDURE_GUARDED"
 NOBODY = range(0)
 """No user ids: children have that of this process."""
 
-SET_CHILD_SUBREAPER = 36
 PATIENCE = 5.0  # seconds until what won't go, caught in the kernel for example, is left to itself
 
 log = structlog.get_logger(__name__)
@@ -40,8 +40,7 @@ class _Process(NamedTuple):
 
 def adopt_orphans() -> None:
     """Make this process a subreaper: it inherits the processes that a killed guard leaves."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    guard.prctl(guard.SET_CHILD_SUBREAPER, 1)
 
 
 def sweep(identity: str, token: str = "", child: int | None = None, ids: range = NOBODY) -> int:
