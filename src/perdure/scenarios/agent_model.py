@@ -31,7 +31,7 @@ from perdure.errors import (
 from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
 from perdure.scenarios.agent_identity import AgentIdentity
-from perdure.scenarios.model import Settings, unknown_names
+from perdure.scenarios.model import Settings, unknown_names, without_unknown
 from perdure.scenarios.plain_objects import attributes_of_object, object_with
 from perdure.scenarios.whole_run import whole_run
 from perdure.state.codec import State, pack
@@ -208,12 +208,7 @@ class AgentModel:
 
     def adapted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of a former version, without what this one hasn't."""
-        settable = self.settable
-        known = {
-            kind: {name: value for name, value in config.get(kind, {}).items() if name in settable[kind]}
-            for kind in ("constants", "points")
-        }
-        return {**config, "outputs": [name for name in config["outputs"] if name in self.outputs], **known}
+        return without_unknown(self, config)
 
     def upgraded(self, state: Any, former: str) -> Any:
         """Return a state that a former version made in the present form, by the model's upgrade function."""

@@ -14,12 +14,13 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-__all__ = ["code_identity"]
+__all__ = ["LIBRARIES", "code_identity"]
 
-_LIBRARIES = tuple(
+LIBRARIES = tuple(
     f"{folder}{os.sep}"
     for folder in (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), Path(__file__).parents[1])
 )
+"""Folders whose code isn't the author's."""
 
 
 def code_identity(*objects: Any) -> list[str]:
@@ -36,7 +37,7 @@ def code_identity(*objects: Any) -> list[str]:
             each if isinstance(each, ModuleType) else sys.modules.get(getattr(each, "__module__", None) or "")
         )
         file = getattr(module, "__file__", None)
-        if file is not None and str(file).startswith(_LIBRARIES):
+        if file is not None and str(file).startswith(LIBRARIES):
             continue
         if module is not None and file is not None and Path(file).is_file():
             if module.__name__ not in found:

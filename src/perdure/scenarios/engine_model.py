@@ -18,7 +18,7 @@ from perdure.engines.stepped import SteppedEngine, make_stepped
 from perdure.errors import InvalidRunSpecs, InvalidScenario, NotSnapshotable, PerdureError
 from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine
-from perdure.scenarios.model import Settings, unknown_names
+from perdure.scenarios.model import Settings, unknown_names, without_unknown
 from perdure.scenarios.whole_run import whole_run
 from perdure.state.codec import decode, encode
 
@@ -191,11 +191,7 @@ class EngineModel:
 
     def adapted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the config of a former version, without what this one hasn't."""
-        known = {
-            kind: {name: value for name, value in config[kind].items() if name in names}
-            for kind, names in self.settable.items()
-        }
-        return {**config, "outputs": [name for name in config["outputs"] if name in self.outputs], **known}
+        return without_unknown(self, config)
 
     def upgraded(self, state: Any, former: str) -> Any:
         """Return a state that a former version made in the present form.

@@ -7,7 +7,6 @@ import inspect
 import json
 import os
 import sys
-import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from perdure.engines.reference import EngineReference
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidScenario, PerdureError, with_article
 from perdure.scenarios.agent_model import AgentModel
+from perdure.scenarios.code_identity import LIBRARIES
 from perdure.scenarios.engine_model import EngineModel
 from perdure.scenarios.model import ServedModel
 from perdure.scenarios.model_files import is_model_file, load_model_file
@@ -43,11 +43,6 @@ GivenModel = Model | EngineModel | AgentModel
 """What users register."""
 
 MODEL_NAMES = ("simulation_model", "model")
-_OTHERS = tuple(
-    f"{folder}{os.sep}"
-    for folder in (*map(sysconfig.get_path, ("stdlib", "purelib", "platlib")), Path(__file__).parents[1])
-)
-"""Folders whose code isn't the user's."""
 
 
 def scenario_files(folder: Path) -> list[Path]:
@@ -276,7 +271,7 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{error.filename}, line {error.lineno}: "
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(("<frozen ", *_OTHERS)):
+        if not frame.filename.startswith(("<frozen ", *LIBRARIES)):
             return f"{frame.filename}, line {frame.lineno}: "
     return ""
 

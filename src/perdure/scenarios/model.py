@@ -7,7 +7,7 @@ from perdure.engines.base import Engine
 from perdure.engines.system_dynamics.spellings import AnySpelling, by_own_names
 from perdure.errors import suggest
 
-__all__ = ["ServedModel", "Settings", "overridden", "own_name", "unknown_names"]
+__all__ = ["ServedModel", "Settings", "overridden", "own_name", "unknown_names", "without_unknown"]
 
 Settings = dict[str, dict[str, Any]]
 """What is set in a scenario: kind (``constants``, ``points``, ``inputs``) → name → value."""
@@ -152,6 +152,16 @@ def overridden(
     """
     names = model.settable.get(kind)
     return {**base, **by_own_names(given, kind, names.own if isinstance(names, AnySpelling) else str)}
+
+
+def without_unknown(model: ServedModel, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scenario's config without the settings and outputs that a model doesn't have."""
+    known = {
+        kind: {name: value for name, value in config[kind].items() if name in names}
+        for kind, names in model.settable.items()
+        if kind in config
+    }
+    return {**config, "outputs": [name for name in config["outputs"] if name in model.outputs], **known}
 
 
 def unknown_names(
