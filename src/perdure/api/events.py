@@ -4,10 +4,10 @@ A browser's EventSource connects again when a stream ends, with the id of the la
 that ends a run says so, and for that one the answer is a 204, after which it gives up.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -15,10 +15,11 @@ from starlette.types import ASGIApp
 
 from perdure.drivers.experiments.experiment_requests import ExperimentView
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
-from perdure.drivers.session_requests import Owner
+from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
-from perdure.drivers.tasks import TaskView
+from perdure.drivers.tasks import Tasks, TaskView
 from perdure.lifecycle import FINAL, RunStatus
 from perdure.stores.commands import Committed
 from perdure.web.dialect import Call
@@ -46,16 +47,19 @@ _EVENT = {
 
 _DELETED = "deleted"
 
-V = TypeVar("V", TaskView, ExperimentView)
-
 _encoder = msgspec.json.Encoder()
 
 
 async def read_events(services: AppServices, call: Call, _: None) -> ASGIApp:
     """Follow a run: an event now and after every change, until it ends or is deleted."""
     run = await services.run(call.owner, call.params["run_id"])
-    of_kind = {TASK: _of_task, EXPERIMENT: _of_experiment, SESSION: _of_session}[run.kind]
-    events = of_kind(services, call.owner, run.id)
+    of_kind: Mapping[str, tuple[Sessions | Tasks | Experiments, Callable[[Any], _Event]]] = {
+        SESSION: (services.sessions, _session_event),
+        TASK: (services.tasks, _task_event),
+        EXPERIMENT: (services.experiments, _experiment_event),
+    }
+    driver, event_of = of_kind[run.kind]
+    events = _events(driver.events(call.owner, run.id), event_of)
     first = await anext(events)  # an unknown run is a 404, not an empty stream
     if first.ends and call.headers.get(b"last-event-id") == first.id.encode():
         await events.aclose()
@@ -101,32 +105,16 @@ async def _encoded(events: AsyncGenerator[_Event, None]) -> AsyncGenerator[bytes
             yield following.text()
 
 
-async def _of_session(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
-    async with aclosing(services.sessions.events(owner, run_id)) as commits:
-        async for commit in commits:
-            yield _session_event(commit)
-
-
-def _of_task(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
-    return _of_views(services.tasks.events(owner, run_id), _task_event)
-
-
-def _of_experiment(services: AppServices, owner: Owner, run_id: str) -> AsyncGenerator[_Event, None]:
-    return _of_views(services.experiments.events(owner, run_id), _experiment_event)
-
-
-async def _of_views(
-    views: AsyncGenerator[V | None, None], event_of: Callable[[V], _Event]
+async def _events(
+    views: AsyncGenerator[Any, None], event_of: Callable[[Any], _Event]
 ) -> AsyncGenerator[_Event, None]:
-    attempt = 0
+    """Yield the events of what a driver yields of a run; None is a task or an experiment that was deleted."""
+    number = 0
     async with aclosing(views):
         async for view in views:
-            if view is None:
-                yield _Event(attempt, {"state": _DELETED}, ends=True)
-            else:
-                following = event_of(view)
-                attempt = following.number
-                yield following
+            following = _Event(number, {"state": _DELETED}, ends=True) if view is None else event_of(view)
+            number = following.number
+            yield following
 
 
 def _session_event(commit: Committed) -> _Event:
