@@ -41,9 +41,4 @@ class Report(BaseModel):
 
 def report(findings: Sequence[Finding]) -> Report:
     """Return what a check found."""
-    return Report(
-        findings=[
-            Fault(place=it.place, problem=it.problem, repaired=it.repaired, checked=it.checked)
-            for it in findings
-        ]
-    )
+    return Report(findings=[Fault.model_validate(it, from_attributes=True) for it in findings])

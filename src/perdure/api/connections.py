@@ -63,10 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._between = True  # no byte has come since the last request's end
         self._head_since: float | None = None  # since when the end of a head is waited for
         self._received = 0.0  # when bytes came last
-        self._portion, self._portion_since = (
-            0,
-            0.0,
-        )  # bytes of the body, of those that the rate is compared for
+        self._portion, self._portion_since = 0, 0.0  # bytes of the body for which the rate is compared
         self._answered = 0.0  # when the last answer was complete
         self._unsent, self._unsent_since = 0, 0.0
         self._refused: float | None = None  # when

@@ -6,7 +6,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from perdure.drivers.session_requests import Owner
-from perdure.web.auth import maker_of, owner_of
+from perdure.web.auth import caller_of
 from perdure.web.services import AppServices
 
 __all__ = ["Asking", "Making", "Serving"]
@@ -18,11 +18,11 @@ async def _serving(request: Request) -> AppServices:
 
 
 async def _asking(request: Request) -> Owner:
-    return owner_of(request.scope)
+    return caller_of(request.scope).owner
 
 
 async def _making(request: Request) -> str:
-    return maker_of(request.scope)
+    return caller_of(request.scope).name
 
 
 Serving = Annotated[AppServices, Depends(_serving)]

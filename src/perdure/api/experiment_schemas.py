@@ -153,17 +153,13 @@ def experiment_record(view: ExperimentView) -> RunningExperiment:
 
 
 def experiment_summary(view: ExperimentView) -> RunningExperimentSummary:
-    """Return a run as a list shows it."""
-    try:
-        name = view.spec.experiment
-    except Damaged as error:
-        return damaged_experiment(view.run, error)
+    """Return a run as a list shows it; raise `Damaged` if its spec is."""
     return RunningExperimentSummary.model_validate(
         {
             **_fields(view.run),
             "progress": view.progress,
             "attempt": view.execution.attempt,
-            "experiment": name,
+            "experiment": view.spec.experiment,
             "damage": None,
         }
     )

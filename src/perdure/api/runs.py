@@ -304,12 +304,9 @@ async def _record(serving: Serving, owner: Owner, run: Run) -> Record:
 def _summary(serving: Serving, run: Run) -> Summary:
     if run.kind == SESSION:
         return summary(run)
-    if run.kind == EXPERIMENT:
-        try:
-            return experiment_summary(serving.experiments.view_of(run))
-        except Damaged as error:
-            return damaged_experiment(run, error)
     try:
+        if run.kind == EXPERIMENT:
+            return experiment_summary(serving.experiments.view_of(run))
         return task_summary(TaskView(run=run, execution=serving.store.execution(run.id)))
     except Damaged as error:
-        return damaged_task(run, error)
+        return damaged_experiment(run, error) if run.kind == EXPERIMENT else damaged_task(run, error)

@@ -1,7 +1,5 @@
 """The schemas of savepoints in the native API."""
 
-from collections.abc import Sequence
-
 from pydantic import BaseModel, Field
 
 from perdure.api.schemas import Name, Strict
@@ -12,7 +10,6 @@ __all__ = [
     "SavepointList",
     "SavepointRecord",
     "TakeSavepoint",
-    "savepoint_list",
     "savepoint_record",
 ]
 
@@ -24,11 +21,8 @@ class TakeSavepoint(Strict):
     pinned: bool = False
 
 
-class MarkSavepoint(Strict):
+class MarkSavepoint(TakeSavepoint):
     """What is to change about a savepoint; what isn't given stays as it is."""
-
-    name: Name | None = None
-    pinned: bool = False
 
 
 class SavepointRecord(BaseModel):
@@ -60,8 +54,3 @@ def savepoint_record(info: SavepointInfo) -> SavepointRecord:
         pinned=info.pinned,
         milestone=info.milestone,
     )
-
-
-def savepoint_list(infos: Sequence[SavepointInfo]) -> SavepointList:
-    """Return savepoints in their order."""
-    return SavepointList(savepoints=[savepoint_record(info) for info in infos])

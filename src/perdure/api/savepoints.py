@@ -11,7 +11,6 @@ from perdure.api.savepoint_schemas import (
     SavepointList,
     SavepointRecord,
     TakeSavepoint,
-    savepoint_list,
     savepoint_record,
 )
 from perdure.api.schemas import LARGEST_NUMBER, Name
@@ -46,7 +45,8 @@ async def list_savepoints(
     run = await serving.run(owner, run_id)
     driver = serving.tasks if run.kind == TASK else _driver(serving, run)
     kept = await driver.savepoints(owner, run_id)
-    return savepoint_list([info for info in kept if name is None or info.name == name])
+    found = [savepoint_record(info) for info in kept if name is None or info.name == name]
+    return SavepointList(savepoints=found)
 
 
 @router.post(

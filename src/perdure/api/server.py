@@ -172,9 +172,7 @@ class _Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self._stopped:
-            sys.exit(
-                0
-            )  # code that was being imported got it, and its loader took it for an error of that code
+            sys.exit(0)  # code that was imported just then took it for an error of its own
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         if self.server is None:

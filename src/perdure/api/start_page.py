@@ -18,7 +18,7 @@ from perdure.api.login_page import logged_in
 from perdure.engines.kinds import engine_kinds
 from perdure.errors import PerdureError
 from perdure.scenarios import Manager
-from perdure.web.auth import caller_of, is_known, maker_of
+from perdure.web.auth import NOBODY, caller_of
 from perdure.web.origins import host_name
 from perdure.web.services import AppServices
 
@@ -62,9 +62,10 @@ async def start_page(request: Request, serving: AppServices, paths: Iterable[str
         "<p>Simulations that outlive their server: every acknowledged step is durable, and after any crash a "
         "run goes on with exactly the numbers it would have had.</p>\n</header>\n<main>",
     ]
-    if caller_of(request.scope).by_cookie:
-        parts.append(logged_in(caller_of(request.scope)))
-    if is_known(request.scope):
+    caller = caller_of(request.scope)
+    if caller.by_cookie:
+        parts.append(logged_in(caller))
+    if caller is not NOBODY:
         parts.append(await _served(request, serving, served))
     else:
         otherwise = ' <a href="login">Log in</a>, or send it:' if "/login" in served else ""
@@ -113,7 +114,7 @@ async def _served(request: Request, serving: AppServices, paths: frozenset[str])
 async def _experiments(request: Request, serving: AppServices) -> str:
     if not serving.experiments.allowed:
         return _section("Experiments", [], "they are not allowed here")
-    owned = serving.artifacts.experiments(maker_of(request.scope))
+    owned = serving.artifacts.experiments(caller_of(request.scope).name)
     try:
         found = await serving.transfers.run(owned.all)
     except PerdureError as error:

@@ -11,11 +11,12 @@ from perdure.api.schemas import LARGEST_NUMBER, Name, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged
-from perdure.run import LogLine, Run
+from perdure.run import Run
 from perdure.tasks import Task
 
 __all__ = [
     "CreateTask",
+    "LogLineRecord",
     "LogLines",
     "LogLinesPage",
     "TaskDescription",
@@ -25,7 +26,6 @@ __all__ = [
     "TaskSummary",
     "damaged_task",
     "describe_task",
-    "log_line",
     "task_record",
     "task_summary",
 ]
@@ -170,15 +170,11 @@ def task_record(view: TaskView) -> TaskRecord:
 
 
 def task_summary(view: TaskView) -> TaskSummary:
-    """Return a task as a list shows it."""
-    try:
-        name = TaskSpec.from_blob(view.run.spec).task
-    except Damaged as error:
-        return damaged_task(view.run, error)
+    """Return a task as a list shows it; raise `Damaged` if its spec is."""
     return TaskSummary.model_validate(
         {
             **run_fields(view.run),
-            "task": name,
+            "task": TaskSpec.from_blob(view.run.spec).task,
             "attempt": view.execution.attempt,
             "progress": view.progress,
             "damage": None,
@@ -202,8 +198,3 @@ def describe_task(task: Task[Any, Any]) -> TaskDescription:
         input=task.input.model_json_schema(mode="validation"),
         result=task.result.model_json_schema(mode="serialization"),
     )
-
-
-def log_line(line: LogLine) -> LogLineRecord:
-    """Return a line."""
-    return LogLineRecord(number=line.number, time=line.time, level=line.level, text=line.text)

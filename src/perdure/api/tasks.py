@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Query, Response
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
 from perdure.api.task_schemas import (
+    LogLineRecord,
     LogLines,
     LogLinesPage,
     TaskList,
     TaskResult,
     describe_task,
-    log_line,
 )
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.tasks import KIND as TASK
@@ -86,6 +86,6 @@ async def read_logs(
     driver = serving.experiments if run.kind == EXPERIMENT else serving.tasks
     lines = await driver.lines(owner, run_id, page.after, page.limit)
     return LogLines(
-        lines=[log_line(line) for line in lines],
+        lines=[LogLineRecord.model_validate(line, from_attributes=True) for line in lines],
         next=lines[-1].number if len(lines) == page.limit else None,
     )

@@ -6,7 +6,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import Scope
 
-from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.web.cookies import cookie_of, may_use_cookie
 from perdure.web.failures import HttpError
 from perdure.web.headers import Headers
@@ -21,10 +20,7 @@ __all__ = [
     "Unauthorized",
     "caller_of",
     "from_socket",
-    "is_known",
-    "maker_of",
     "note_caller",
-    "owner_of",
     "refuse_others",
 ]
 
@@ -155,30 +151,15 @@ def note_caller(scope: Scope, caller: Caller) -> None:
     scope[_CALLER] = caller
 
 
-def is_known(scope: Scope) -> bool:
-    """Return whether it is known who asks; of public paths anybody may ask."""
-    return caller_of(scope) is not NOBODY
-
-
 def caller_of(scope: Scope) -> Caller:
     """Return who asks; on a public path perhaps `NOBODY`."""
     caller: Caller = scope[_CALLER]
     return caller
 
 
-def owner_of(scope: Scope) -> Owner:
-    """Return whose things the caller may see."""
-    return caller_of(scope).owner
-
-
-def maker_of(scope: Scope) -> str:
-    """Return whose a run is that is made by this request."""
-    return caller_of(scope).name
-
-
 async def refuse_others(request: Request) -> None:
     """Refuse callers that aren't administrators; a dependency of FastAPI routes."""
-    if owner_of(request.scope) is not ADMINISTRATOR:
+    if not caller_of(request.scope).administrator:
         message = (
             "Only an administrator may do that: an owner whom the tokens file names as one, or the user "
             "that runs the server, by the socket beside the store."
