@@ -19,7 +19,6 @@ from benchmarks.figure import Figure, spread
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.configuration import Configuration, load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Plan
 from perdure.drivers.experiments.saved_files import SavedFiles
 from perdure.drivers.experiments.simulation import Simulation
@@ -108,11 +107,14 @@ class _StoreKeeper:
     def arrived(self) -> None:
         raise AssertionError("it goes on from nowhere")
 
-    def control(self) -> Control:
+    @property
+    def stopping(self) -> bool:
         self._asked += 1
         if self._asked % TURN == 0:
             self._others()
-        return Control.RUNNING
+        return False
+
+    preempted = pausing = False
 
     def hold(self) -> None:
         raise AssertionError("nobody pauses it")

@@ -162,10 +162,19 @@ class MemoryKeeper:
     def arrived(self) -> None:
         self.arrivals += 1
 
-    def control(self) -> Control:
+    @property
+    def stopping(self) -> bool:
         self.asked += 1
         self.on_control(self.asked)
-        return self.desired
+        return self.desired is Control.STOPPING
+
+    @property
+    def preempted(self) -> bool:
+        return self.desired is Control.PREEMPTED
+
+    @property
+    def pausing(self) -> bool:
+        return self.desired is Control.PAUSED
 
     def hold(self) -> None:
         self.held += 1

@@ -21,7 +21,6 @@ from typing import Any
 from perdure.artifacts import Artifacts
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
-from perdure.drivers.experiments.keeper import Control
 from perdure.drivers.experiments.plan import Past, Plan
 from perdure.drivers.experiments.saved_files import SavedFiles, files_at, lay_out
 from perdure.drivers.experiments.simulation import Simulation
@@ -55,9 +54,12 @@ class StoreKeeper:
     def arrived(self) -> None:
         pass
 
-    def control(self) -> Control:
+    @property
+    def stopping(self) -> bool:
         os.write(self._report, b".")
-        return Control.RUNNING
+        return False
+
+    preempted = pausing = False
 
     def hold(self) -> None:
         raise AssertionError("nobody pauses it")

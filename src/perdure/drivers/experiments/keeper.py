@@ -1,6 +1,6 @@
 """The keeper: the port through which a simulation is kept, steered and watched from outside.
 
-In a run's process it is the run context (`perdure.execution`); a simulation knows nothing else of the world.
+In a run's process it is the `RunContext`; a simulation knows nothing else of the world.
 """
 
 import threading
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from perdure.run import Entry
 from perdure.state.savepoint import Savepoint
 
-__all__ = ["Control", "Keeper"]
+__all__ = ["Control", "Keeper", "control_of"]
 
 
 class Control(StrEnum):
@@ -37,11 +37,22 @@ class Keeper(Protocol):
         """
         ...
 
-    def control(self) -> Control:
-        """Say at once what is wanted; asked between any two steps."""
+    @property
+    def stopping(self) -> bool:
+        """Whether an end is wanted."""
         ...
 
-    def hold(self) -> None:
+    @property
+    def preempted(self) -> bool:
+        """Whether the worker is about to end."""
+        ...
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a pause is wanted."""
+        ...
+
+    def hold(self) -> object:
         """Return when something else than a pause is wanted."""
         ...
 
@@ -65,3 +76,12 @@ class Keeper(Protocol):
     def print_line(self, text: str, level: str) -> bool:
         """Take a line that was printed, as it is; return whether that can be done now."""
         ...
+
+
+def control_of(keeper: Keeper) -> Control:
+    """Return at once what is wanted of a simulation; asked between any two steps."""
+    if keeper.stopping:
+        return Control.STOPPING
+    if keeper.preempted:
+        return Control.PREEMPTED
+    return Control.PAUSED if keeper.pausing else Control.RUNNING

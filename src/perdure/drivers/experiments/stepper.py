@@ -15,7 +15,7 @@ import msgspec
 
 from perdure.drivers.experiments.cosimulated import CoSimulated
 from perdure.drivers.experiments.journal import READINGS, RUN_LOOP, Looped, Record
-from perdure.drivers.experiments.keeper import Control, Keeper
+from perdure.drivers.experiments.keeper import Control, Keeper, control_of
 from perdure.drivers.experiments.nrp import Rows, ScriptStopped
 from perdure.drivers.experiments.scene_views import SceneView
 from perdure.drivers.experiments.script_position import POSITION, ScriptPosition
@@ -135,7 +135,7 @@ class Stepper:
         Exception
             What an engine raised; it is `ended` then.
         """
-        if self._tape.phase is Phase.ANSWERING and self._keeper.control() is Control.PREEMPTED:
+        if self._tape.phase is Phase.ANSWERING and control_of(self._keeper) is Control.PREEMPTED:
             self.obey()  # there is nothing to save, and the rest of the replay would be for nothing
         rows: Rows = []
         left = count
@@ -153,7 +153,7 @@ class Stepper:
 
     def obey(self) -> None:
         """Pause or stop if that is wanted; after a savepoint, unless there is one of this position."""
-        while (control := self._keeper.control()) is Control.PAUSED:
+        while (control := control_of(self._keeper)) is Control.PAUSED:
             self.save()
             with self.watch.standing():
                 self._publish()
@@ -203,8 +203,8 @@ class Stepper:
 
         This is what journalling costs a step: it is kept short.
         """
-        cosimulation, wanted, running = self._cosimulation, self._keeper.control, Control.RUNNING
-        watched = self._keeper.watched.is_set
+        cosimulation, keeper, running = self._cosimulation, self._keeper, Control.RUNNING
+        watched = keeper.watched.is_set
         full_with = self._tape.journal.full_with
         possible = self.left
         limit = count if possible is None else min(count, possible)
@@ -214,7 +214,7 @@ class Stepper:
         self.watch.go()
         try:
             while taken < count and not cut:
-                if wanted() is not running:
+                if control_of(keeper) is not running:
                     if taken and recorded is None:
                         cut = True
                         break
