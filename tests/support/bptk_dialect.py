@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.small import bath, catalogue_of
 
+from perdure.clock import SteadyClock
 from perdure.dialects.bptk.external_state import ExternalStateAdapter, Mirror
 from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.timeouts import DEFAULT, checked_timeout
@@ -43,7 +44,7 @@ def clock_behind() -> Clock:
 @asynccontextmanager
 async def dialect_on(
     store: Store,
-    clock: Callable[[], float],
+    clock: SteadyClock | Callable[[], float],
     *,
     catalogue: Catalogue | None = None,
     adapter: ExternalStateAdapter | None = None,
@@ -54,16 +55,15 @@ async def dialect_on(
     """Yield a dialect on a store, which stays open."""
     limits, metrics = Settings(**settings), Metrics()
     sessions = Sessions(store, catalogue or catalogue_of(bath()), limits, metrics)
-    mirror = None if adapter is None else Mirror(adapter, store, sessions, shared=externalize)
+    mirror = None if adapter is None else Mirror(adapter, sessions, shared=externalize)
     made = InstanceSessions(
         sessions,
         limits,
         metrics,
         mirror=mirror,
-        externalize=externalize,
         durable=adapter is None,
         closing=closing,
-        clock=clock,
+        clock=clock if isinstance(clock, SteadyClock) else SteadyClock(clock, clock),
     )
     try:
         await made.open()

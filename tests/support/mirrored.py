@@ -62,13 +62,12 @@ class Inside:
     ) -> None:
         self.store = MemoryStore()
         self.sessions = Sessions(self.store, catalogue or bath_with_curve(), Settings(**settings), Metrics())
-        self.mirror = Mirror(adapter, self.store, self.sessions, shared=shared)
+        self.mirror = Mirror(adapter, self.sessions, shared=shared)
         self.instances = Instances(
             self.sessions,
             Metrics(),
             limit=1000,
             mirror=self.mirror,
-            externalize=shared,
             keep_runs=False,
             clock=SteadyClock(),
         )

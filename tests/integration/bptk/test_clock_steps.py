@@ -36,12 +36,10 @@ folder = Path(sys.argv[1])
 
 async def run(externalize):
     global ahead
-    store, settings, metrics = MemoryStore(), Settings(), Metrics()
-    sessions = Sessions(store, catalogue_of(bath()), settings, metrics)
-    mirror = Mirror(FileAdapter(True, folder), store, sessions, shared=externalize)
-    made = InstanceSessions(
-        sessions, settings, metrics, mirror=mirror, externalize=externalize, durable=False
-    )
+    settings, metrics = Settings(), Metrics()
+    sessions = Sessions(MemoryStore(), catalogue_of(bath()), settings, metrics)
+    mirror = Mirror(FileAdapter(True, folder), sessions, shared=externalize)
+    made = InstanceSessions(sessions, settings, metrics, mirror=mirror, durable=False)
     await made.open()
     (instance,) = await made.start("local", 1, LASTING)
     await made.begin_session("local", instance, lambda: NEW)

@@ -52,14 +52,12 @@ class InstanceSessions:
         Where instances are counted.
     mirror
         Where instances are written through to; None leaves them in the store alone.
-    externalize
-        Leave nothing in memory between requests; with a mirror only.
     durable
         Whether the store itself outlives the process, and the runs of sessions that have ended stay readable.
     closing
         Set when the server closes, so that streams end.
     clock
-        Returns seconds that only grow, for timeouts; by default the clock of this process.
+        The clock for timeouts.
 
     Attributes
     ----------
@@ -75,10 +73,9 @@ class InstanceSessions:
         metrics: Metrics,
         *,
         mirror: Mirror | None = None,
-        externalize: bool = False,
         durable: bool = True,
         closing: asyncio.Event | None = None,
-        clock: Callable[[], float] = steady,
+        clock: SteadyClock = steady,
     ) -> None:
         self.sessions = sessions
         self.settings = settings
@@ -87,16 +84,14 @@ class InstanceSessions:
         self.bulk = anyio.CapacityLimiter(BULK_AT_ONCE)
         self.reading = anyio.CapacityLimiter(READ_AT_ONCE)
         self._durable = durable
-        ticking = clock if isinstance(clock, SteadyClock) else SteadyClock(clock, clock)
         self._streamed_at_once = STREAMED_AT_ONCE if mirror is None else 1
         self._instances = Instances(
             sessions,
             metrics,
             limit=settings.max_instances,
             mirror=mirror,
-            externalize=externalize,
             keep_runs=durable,
-            clock=ticking,
+            clock=clock,
         )
         self._streams: dict[str, Stream] = {}
         self._scenarios: dict[str, list[Scenario]] = {}
@@ -235,14 +230,18 @@ class InstanceSessions:
             if begun is None or (not answered and begun.run != instance.run):
                 begun = self._streams[instance.id] = Stream(
                     self.sessions,
-                    self._step,
                     run=instance.run,
                     overrides=overrides,
                     expected=expected,
                     key=key,
                     at_once=self._streamed_at_once,
                 )
-            return await begun.advance(instance, touch) if begun.run == instance.run else None
+            if begun.run != instance.run:
+                return None
+            if (recorded := await begun.repeated(instance)) is not None:
+                return recorded
+            request, request_key = begun.next(touch)
+            return await self._step(instance, begun.overrides, request, request_key)
 
         try:
             while (answer := await self._instances.advance(owner, instance_id, advance)) is not None:

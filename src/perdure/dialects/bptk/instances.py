@@ -71,8 +71,6 @@ class Instances:
         Limit of instances for each owner.
     mirror
         Writes instances through to an adapter; None keeps them only in the store.
-    externalize
-        Whether nothing stays in the store between requests; only with a mirror.
     keep_runs
         Whether the runs of ended sessions stay readable; otherwise they are deleted.
     clock
@@ -86,7 +84,6 @@ class Instances:
         *,
         limit: int,
         mirror: Mirror | None,
-        externalize: bool,
         keep_runs: bool,
         clock: SteadyClock,
     ) -> None:
@@ -95,7 +92,7 @@ class Instances:
         self._keep_runs = keep_runs
         self._clock = clock
         self._rows = InstanceRows(sessions.store, clock, limit=limit, mirrored=mirror is not None)
-        self._copies = MirroredRows(self._rows, mirror, externalize=externalize)
+        self._copies = MirroredRows(self._rows, mirror)
         self._locks = RunLocks()
         self._uninterrupted = Uninterrupted()
         self._expiry = Expiry(self.sweep, self._rows.look, self._copies.look_elsewhere)

@@ -36,21 +36,20 @@ class MirroredRows:
         The instances in the store.
     mirror
         Writes them through to an adapter; None if there is none: then there is nothing to do here.
-    externalize
-        Whether nothing stays in the store between requests; only with a mirror.
 
     Attributes
     ----------
     mirrored, externalized
-        Whether there is an adapter, and whether only it keeps the instances between requests.
+        Whether there is an adapter, and whether only it keeps the instances between requests, since other
+        servers use it too.
     """
 
-    def __init__(self, rows: InstanceRows, mirror: Mirror | None, *, externalize: bool) -> None:
+    def __init__(self, rows: InstanceRows, mirror: Mirror | None) -> None:
         self._rows = rows
         self._mirror = mirror
         self._listed = False  # whether the adapter has returned a list
         self.mirrored = mirror is not None
-        self.externalized = externalize and mirror is not None
+        self.externalized = mirror is not None and mirror.shared
 
     async def open(self) -> None:
         """Open the adapter; raise `ExternalStateLocked` if another server uses the storage."""

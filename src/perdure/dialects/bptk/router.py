@@ -37,13 +37,11 @@ async def _opened(
     externalize: bool = False,
     durable: bool = True,
 ) -> AsyncIterator[InstanceSessions]:
-    sessions = services.sessions
     instances = InstanceSessions(
-        sessions,
+        services.sessions,
         services.settings,
         services.metrics,
-        mirror=None if adapter is None else Mirror(adapter, services.store, sessions, shared=externalize),
-        externalize=externalize,
+        mirror=None if adapter is None else Mirror(adapter, services.sessions, shared=externalize),
         durable=durable,
         closing=services.closing,
     )

@@ -4,7 +4,7 @@ Each chunk must follow the previous one. So the stream detects a step of another
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from perdure.dialects.bptk.instance import Instance
@@ -21,18 +21,14 @@ __all__ = ["Stream"]
 
 REPEATED_AT_ONCE = 256  # recorded steps in a chunk
 
-Take = Callable[[Instance, Overrides, StepRequest, Key | None], Awaitable[Answer | None]]
-
 
 class Stream:
-    """One stream of one instance. Its caller holds the instance's lock whenever it advances.
+    """One stream of one instance. Its caller holds the instance's lock.
 
     Parameters
     ----------
     sessions
         The driver of sessions.
-    take
-        Takes steps of an instance; None means that there were no steps left.
     run
         The run of the instance's session when the stream began.
     overrides
@@ -43,12 +39,18 @@ class Stream:
         The client's key of the stream: steps that were recorded with it are returned first.
     at_once
         Number of steps in a chunk.
+
+    Attributes
+    ----------
+    run
+        As above.
+    overrides
+        Settings of the next step.
     """
 
     def __init__(
         self,
         sessions: Sessions,
-        take: Take,
         *,
         run: str | None,
         overrides: Overrides,
@@ -57,9 +59,8 @@ class Stream:
         at_once: int,
     ) -> None:
         self._sessions = sessions
-        self._take = take
         self.run = run
-        self._overrides = overrides
+        self.overrides = overrides
         self._expected = expected
         self._key = key
         self._at_once = at_once
@@ -67,35 +68,27 @@ class Stream:
         self._repeated = False
         self._ordinal = 0
 
-    async def advance(self, instance: Instance, touch: Callable[[], Touch]) -> Answer | None:
-        """Return the next steps; None at the end.
+    def next(self, touch: Callable[[], Touch]) -> tuple[StepRequest, Key | None]:
+        """Return the request for the next steps, and its key; the same until `follow` is called."""
+        request = StepRequest(steps=self._at_once, expected=self._expected, touch=touch)
+        return request, None if self._key is None else chunk_key(self._key, self._ordinal)
 
-        Call `follow` once they are durable; without it, the same steps are taken again.
+    def follow(self, answer: Answer) -> None:
+        """Go on after steps that are durable."""
+        self.overrides = {}  # they stay in effect
+        self._expected = answer.steps[-1].position + 1
+        self._ordinal += len(answer.steps)
+
+    async def repeated(self, instance: Instance) -> Answer | None:
+        """Return the next recorded steps; None if there are none, or no more.
 
         Raises
         ------
         KeyReused
             If another request had the key.
-        PositionConflict
-            If another step than the expected one is next.
-        PerdureError
-            As `Sessions.step`.
+        NoSession
+            If the run was deleted.
         """
-        answer = await self._repeat(instance)
-        if answer is None:
-            request = StepRequest(steps=self._at_once, expected=self._expected, touch=touch)
-            key = None if self._key is None else chunk_key(self._key, self._ordinal)
-            answer = await self._take(instance, self._overrides, request, key)
-        return answer
-
-    def follow(self, answer: Answer) -> None:
-        """Go on after the steps that `advance` has returned."""
-        self._overrides = {}  # they stay in effect
-        self._expected = answer.steps[-1].position + 1
-        self._ordinal += len(answer.steps)
-
-    async def _repeat(self, instance: Instance) -> Answer | None:
-        """Return the next recorded steps, or None."""
         if self._key is None or instance.run is None or self._repeated:
             return None
         recorded = self._recorded

@@ -29,7 +29,7 @@ class AdapterThread:
     """
 
     def __init__(self, adapter: ExternalStateAdapter, *, shared: bool) -> None:
-        self.shared = shared
+        self._shared = shared
         self._adapter = adapter
         self._opened = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="external-state")
@@ -47,7 +47,7 @@ class AdapterThread:
 
         def call() -> T:
             if not self._opened:
-                self._adapter._open(self.shared)
+                self._adapter._open(self._shared)
                 self._opened = True
             return work()
 
@@ -66,7 +66,7 @@ class AdapterThread:
 
         The work under the lock is always completed.
         """
-        if not self.shared:
+        if not self._shared:
             yield
             return
         held: list[Callable[[], None]] = []

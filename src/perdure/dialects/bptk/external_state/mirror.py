@@ -39,8 +39,6 @@ from perdure.errors import (
     RunNotFound,
 )
 from perdure.run import NO_LABEL, Label, Run
-from perdure.stores.base import Store
-from perdure.web.auth import LOCAL
 
 __all__ = ["Mirror"]
 
@@ -57,29 +55,23 @@ class Mirror:
     ----------
     adapter
         The adapter.
-    store
-        The store of their runs.
     sessions
-        The driver of their runs.
+        The driver of their runs; its store keeps them.
     shared
         Whether other servers use the same storage (``externalize_state_completely``).
-    owner
-        The owner of instances without a session, or with one of BPTK-Py, which don't name one.
     """
 
     def __init__(
         self,
         adapter: ExternalStateAdapter,
-        store: Store,
         sessions: Sessions,
         *,
-        shared: bool = False,
-        owner: str = LOCAL,
+        shared: bool,
     ) -> None:
+        self.shared = shared
         self._adapter = adapter
-        self._store = store
+        self._store = sessions.store
         self._sessions = sessions
-        self._owner = owner
         self._logs: dict[str, StepLog] = {}  # by instance, so that a save only decodes new steps
         self._labels: dict[str, dict[str, Label]] = {}  # by instance and run, until the run is loaded again
         self._thread = AdapterThread(adapter, shared=shared)
@@ -202,7 +194,7 @@ class Mirror:
         ExternalStateUnavailable
             If the adapter can't return a list.
         """
-        return await asyncio.to_thread(survey, await self._list(), self._owner, check=check)
+        return await asyncio.to_thread(survey, await self._list(), check=check)
 
     # The work -----------------------------------------------------------------------------------------------
 
@@ -228,7 +220,7 @@ class Mirror:
         if held.instance_id != instance_id:
             raise CorruptBlob(reason=f"it is the instance {held.instance_id!r}")
         content = await asyncio.to_thread(read, held.state)
-        instance = instance_of(held, self._owner)
+        instance = instance_of(held)
         noted = instance.accessed
         if content.session is not None:
             document, entries = content.session

@@ -14,26 +14,22 @@ __all__ = ["survey"]
 log = structlog.get_logger(__name__)
 
 
-def survey(listed: Iterable[object], owner: str, *, check: bool) -> list[Instance]:
+def survey(listed: Iterable[object], *, check: bool) -> list[Instance]:
     """Return the instances of a list, without their sessions; may take long.
 
     Parameters
     ----------
     listed
-        The adapter's list; None is ignored.
-    owner
-        Their owner.
+        The adapter's list.
     check
         Whether their sessions are read too. Those that can't be read are logged and left out.
     """
     found = []
     for held in listed:
-        if held is None:
-            continue
         name = getattr(held, "instance_id", None)
         try:
             state = state_of(held)
-            instance = instance_of(state, owner)
+            instance = instance_of(state)
             if check and (legacy := read(state.state).legacy) is not None:
                 LegacySession.parse(legacy)
         except CorruptBlob as error:

@@ -30,6 +30,7 @@ from perdure.run import NO_LABEL, Change, Entry, Label, Run
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
 from perdure.stores.commands import Append, CreateRun, Unleased, encoded
+from perdure.web.auth import LOCAL
 
 __all__ = [
     "Content",
@@ -77,8 +78,11 @@ def state_of(held: object) -> InstanceState:
     return state
 
 
-def instance_of(held: InstanceState, owner: str) -> Instance:
-    """Return an adapter's instance, without its session; raise `CorruptBlob` if it is invalid."""
+def instance_of(held: InstanceState) -> Instance:
+    """Return an adapter's instance, without its session; raise `CorruptBlob` if it is invalid.
+
+    Its owner is `LOCAL`: instances without a session don't name theirs, nor do those of BPTK-Py.
+    """
     try:
         timeout = checked_timeout(held.timeout)
     except InvalidTimeout as error:
@@ -92,7 +96,7 @@ def instance_of(held: InstanceState, owner: str) -> Instance:
         raise CorruptBlob(reason=f"{accessed!r:.80} is no time") from error
     return Instance(
         id=held.instance_id,
-        owner=owner,
+        owner=LOCAL,
         timeout=timeout,
         accessed=min(unix, time.time()),
     )
