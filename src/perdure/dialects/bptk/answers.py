@@ -29,8 +29,18 @@ def step_results(answer: Answer, *, flat: bool) -> list[Tree]:
     return [step_tree(answer.spec, digits, step.rows, flat=flat) for step in answer.steps]
 
 
-def step_tree(spec: SessionSpec, digits: list[int], rows: list[Row | None], *, flat: bool) -> Tree:
-    """Return what one step came to; a scenario that has stopped is left out."""
+def step_tree(
+    spec: SessionSpec, digits: list[int], rows: list[Row | None], *, flat: bool, texts: bool = True
+) -> Tree:
+    """Return what one step came to; a scenario that has stopped is left out.
+
+    Parameters
+    ----------
+    flat
+        Whether the times are left out.
+    texts
+        Whether the times are texts, as in JSON, and not numbers.
+    """
     results: Tree = {}
     for scenario, places, row in zip(spec.scenarios, digits, rows, strict=True):
         if row is not None:
@@ -39,11 +49,11 @@ def step_tree(spec: SessionSpec, digits: list[int], rows: list[Row | None], *, f
                 name: value for name, value in zip(names, answered, strict=True) if not is_of_agents(name)
             }
             if not flat:
-                time = time_text(row[0], places)
+                time = time_text(row[0], places) if texts else round(row[0], places)
                 values = {name: {time: value} for name, value in values.items()}
             if len(values) < len(names):
-                at = None if flat else agent_time(row[0], places)
-                values["agents"] = of_step(names, answered, at)
+                at = agent_time(row[0], places) if texts else round(row[0], places or None)
+                values["agents"] = of_step(names, answered, None if flat else at)
             results.setdefault(scenario.manager, {})[scenario.scenario] = values
     return results
 

@@ -25,11 +25,9 @@ __all__ = [
     "Selection",
     "agents_of",
     "check_runs",
-    "chosen",
     "equations_of",
     "outputs_of",
     "run",
-    "scenario_names",
     "selection",
     "series",
 ]
@@ -98,14 +96,6 @@ def _individual(body: dict[str, Any]) -> dict[str, list[str]]:
     return {kind: names(given, kind) for kind in given}
 
 
-def chosen(catalogue: Catalogue, selected: Selection) -> list[Scenario]:
-    """Return the scenarios with these names.
-
-    Raise `NotFound` for an unknown manager, scenario or equation.
-    """
-    return catalogue.select(selected.managers, selected.scenarios)
-
-
 def outputs_of(selected: Selection, found: list[Scenario]) -> list[str]:
     """Return the names of all outputs that a session is asked for; `NotFound` for an unknown one."""
     outputs = [*selected.equations, *selected.query.outputs()]
@@ -128,7 +118,7 @@ def run(
     dict
         Manager → scenario → ``equations`` → equation → time → value; or ``agents``, as `series_of` gives it.
     """
-    found = chosen(catalogue, selected)
+    found = catalogue.select(selected.managers, selected.scenarios)
     check_outputs(selected.equations, found)
     scenarios = [one for one in found if (selected.query.agents if has_agents(one) else selected.equations)]
     if selected.query.agents and not selected.equations and not any(map(has_agents, found)):
@@ -217,14 +207,6 @@ def series(model: ServedModel, config: Mapping[str, Any]) -> dict[str, dict[str,
     digits = decimals(config["starttime"], config.get("timestep", config["dt"]))
     keys = [time_text(time, digits) for time in times]
     return {name: dict(zip(keys, column, strict=True)) for name, column in columns.items()}
-
-
-def scenario_names(catalogue: Catalogue) -> dict[str, list[str]]:
-    """Return manager → names of its scenarios; raise `BptkError` if there are none."""
-    found = {manager.name: list(manager.scenarios) for manager in catalogue}
-    if not found:
-        raise BptkError(404, "expecting the model to have scenarios")
-    return found
 
 
 def equations_of(catalogue: Catalogue, call: Call) -> dict[str, list[str]]:

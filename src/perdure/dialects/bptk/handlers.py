@@ -12,15 +12,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from perdure.dialects.bptk import bulk
-from perdure.dialects.bptk.answers import (
-    STOPTIME_REACHED,
-    metrics_entry,
-    step_results,
-)
+from perdure.dialects.bptk.answers import STOPTIME_REACHED, metrics_entry, step_results
 from perdure.dialects.bptk.bodies import NO_NUMBER, expected_step, flag, need_json, whole
 from perdure.dialects.bptk.execute import execute
 from perdure.dialects.bptk.instance_sessions import InstanceSessions
 from perdure.dialects.bptk.json_stream import json_answer, off_loop
+from perdure.dialects.bptk.listing import by_manager, scenario_names
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import Overrides, known_overrides, overrides_of
 from perdure.dialects.bptk.session_clock import session_dt
@@ -40,6 +37,7 @@ __all__ = ["FIXED", "OF_INSTANCE"]
 MANY_VALUES = 1_000  # a response with more is built off the event loop
 
 NO_SETTINGS = "expecting settings to be set"
+NO_SCENARIOS = "expecting the model to have scenarios"
 NO_ADAPTER = "expecting an external state adapter to be set"
 
 
@@ -61,7 +59,10 @@ async def run_execute(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 async def scenarios(dialect: InstanceSessions, call: Call) -> ASGIApp:
     """List the scenarios of each manager."""
-    return json_response(bulk.scenario_names(dialect.sessions.catalogue))
+    found = scenario_names(dialect.sessions.catalogue)
+    if not found:
+        raise BptkError(404, NO_SCENARIOS)
+    return json_response(found)
 
 
 async def equations(dialect: InstanceSessions, call: Call) -> ASGIApp:
@@ -159,12 +160,9 @@ async def begin_session(dialect: InstanceSessions, call: Call) -> ASGIApp:
         seed = whole(seed, f"seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r:.80}")
 
     def new() -> NewSession:
-        found = bulk.chosen(dialect.sessions.catalogue, selected)
-        named: dict[str, list[str]] = {}
-        for scenario in found:
-            named.setdefault(scenario.manager, []).append(scenario.name)
+        found = dialect.sessions.catalogue.select(selected.managers, selected.scenarios)
         return NewSession(
-            scenarios=named,
+            scenarios=by_manager(found),
             outputs=bulk.outputs_of(selected, found),
             dt=_dt(body.get("dt"), found),
             seed=seed,
@@ -237,11 +235,8 @@ async def flat_results(dialect: InstanceSessions, call: Call) -> ASGIApp:
 
 def _timeout(call: Call) -> tuple[Mapping[str, Any], dict[str, int | float]]:
     """Return a timeout as the client gave it, and completed with all keys."""
-    body = call.body or {}
-    given = body.get("timeout", DEFAULT)
-    return dict(given) if given is DEFAULT else given, checked_timeout(
-        dict(DEFAULT) if given is DEFAULT else given
-    )
+    given = (call.body or {}).get("timeout", dict(DEFAULT))
+    return given, checked_timeout(given)
 
 
 def _overrides(call: Call) -> Overrides:

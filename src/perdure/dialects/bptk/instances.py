@@ -150,11 +150,7 @@ class Instances:
                 if touch:
                     await self._touched(instance_id, began)
 
-        async def held() -> T:
-            async with self.held(instance_id):
-                return await self._repeated(found)
-
-        return await self._uninterrupted.do(held())
+        return await self._uninterrupted.do(self._repeated(instance_id, found))
 
     async def advance(self, owner: Owner, instance_id: str, take: Take) -> Answer | None:
         """Take steps of an instance under its lock; raise `InstanceNotFound` if there is none.
@@ -180,11 +176,7 @@ class Instances:
                     raise failure
                 return answer
 
-        async def held() -> Answer | None:
-            async with self.held(instance_id):
-                return await self._repeated(advanced)
-
-        return await self._uninterrupted.do(held())
+        return await self._uninterrupted.do(self._repeated(instance_id, advanced))
 
     async def own(self, owner: Owner) -> list[Instance]:
         """Return an owner's instances that are in the store and haven't timed out."""
@@ -350,14 +342,16 @@ class Instances:
             if await self._remove(instance_id, Outcome.EXPIRED, "its instance timed out"):
                 raise InstanceNotFound
 
-    async def _repeated(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do work until no other server changes the instance in the adapter meanwhile."""
-        for attempt in range(MAX_OVERTAKEN):
-            try:
-                return await work()
-            except ExternalStateChanged:  # it is dropped, so that the work loads it again
-                await asyncio.sleep(secrets.randbelow(OVERTAKEN_MILLISECONDS * min(attempt + 1, 10)) / 1000)
-        return await work()
+    async def _repeated(self, instance_id: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Do work under an instance's lock until no other server changes it in the adapter meanwhile."""
+        async with self.held(instance_id):
+            for attempt in range(MAX_OVERTAKEN):
+                try:
+                    return await work()
+                except ExternalStateChanged:  # it is dropped, so that the work loads it again
+                    longest = OVERTAKEN_MILLISECONDS * min(attempt + 1, 10)
+                    await asyncio.sleep(secrets.randbelow(longest) / 1000)
+            return await work()
 
     async def _taken(self, kept: Kept, take: Take) -> tuple[Answer | None, PerdureError | None, Use | None]:
         """Take steps; return the answer or the error, and the last use that was committed with a step."""

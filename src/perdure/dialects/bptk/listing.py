@@ -7,7 +7,7 @@ from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.manager import Manager
 
-__all__ = ["is_of_type", "print_equations", "print_scenarios", "scenario_names"]
+__all__ = ["by_manager", "is_of_type", "print_equations", "print_scenarios", "scenario_names"]
 
 _TYPES = ("", "sd", "abm")
 _KINDS = ("stock", "flow", "biflow", "converter", "constant", "output", "input")
@@ -21,9 +21,17 @@ def is_of_type(manager: Manager, type: str) -> bool:
     return type in ("", "abm" if of_agents else "sd")
 
 
-def scenario_names(catalogue: Catalogue, managers: Sequence[str]) -> dict[str, list[str]]:
+def scenario_names(catalogue: Catalogue, managers: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return manager → names of its scenarios; no managers mean all."""
     return {name: list(catalogue.manager(name).scenarios) for name in managers or list(catalogue.managers)}
+
+
+def by_manager(scenarios: Iterable[Scenario]) -> dict[str, list[str]]:
+    """Return manager → names of these scenarios."""
+    names: dict[str, list[str]] = {}
+    for scenario in scenarios:
+        names.setdefault(scenario.manager, []).append(scenario.name)
+    return names
 
 
 def print_scenarios(catalogue: Catalogue, managers: Sequence[str], type: str) -> None:

@@ -4,15 +4,15 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from perdure.dialects.bptk.agent_answers import is_of_agents, merged, of_step
-from perdure.dialects.bptk.answers import STOPTIME_REACHED
+from perdure.dialects.bptk.agent_answers import merged
+from perdure.dialects.bptk.answers import STOPTIME_REACHED, Tree, step_tree
+from perdure.dialects.bptk.listing import by_manager
 from perdure.dialects.bptk.overrides import known_overrides, overrides_of
-from perdure.dialects.bptk.session_clock import session_dt
+from perdure.dialects.bptk.session_clock import digits_of, session_dt
 from perdure.drivers.portal import Portal
 from perdure.drivers.session_requests import NewSession, StepLogPage, StepRequest, StepRows
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
-from perdure.engines.system_dynamics import RunSpecs
 from perdure.errors import Invalid, RunFinished
 from perdure.observability import Metrics
 from perdure.scenarios import Catalogue
@@ -74,11 +74,8 @@ class LocalSession:
             if starttime > begins:
                 raise Invalid(f"A session begins where its scenarios do, at {begins}, not at {starttime}.")
         given = json.loads(settings) if isinstance(settings, str) else settings
-        named: dict[str, list[str]] = {}
-        for scenario in found:
-            named.setdefault(scenario.manager, []).append(scenario.name)
         request = NewSession(
-            scenarios=named,
+            scenarios=by_manager(found),
             outputs=outputs,
             dt=session_dt(found) if dt is None else dt,
             seed=seed,
@@ -135,16 +132,7 @@ class LocalSession:
         if run is None or spec is None:
             return 0.0
         found = self._call(lambda sessions: sessions.run(LOCAL, run))
-        steps = max(
-            RunSpecs(
-                part.config["starttime"],
-                part.config["stoptime"],
-                part.config["dt"],
-                timestep=part.config.get("timestep"),
-            ).answers
-            for part in spec.scenarios
-        )
-        return found.position / steps
+        return found.position / max(part.run_specs.answers for part in spec.scenarios)
 
     def end(self) -> None:
         """End the session; does nothing without one."""
@@ -189,26 +177,10 @@ class LocalSession:
 
 def _time(spec: SessionSpec, step: StepRows) -> float:
     """Return the displayed time of a step."""
-    times: list[float] = [
-        round(row[0], part.decimals)
-        for part, row in zip(spec.scenarios, step.rows, strict=True)
-        if row is not None
-    ]
-    return times[0]
+    rows = zip(digits_of(spec), step.rows, strict=True)
+    time: float = next(round(row[0], places) for places, row in rows if row is not None)
+    return time
 
 
-def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for part, row in zip(spec.scenarios, step.rows, strict=True):
-        if row is not None:
-            time = round(row[0], part.decimals)
-            values: dict[str, Any] = {
-                name: value if flat else {time: value}
-                for name, value in zip(part.outputs, row[1:], strict=True)
-                if not is_of_agents(name)
-            }
-            if len(values) < len(part.outputs):
-                at = None if flat else round(time) if part.decimals == 0 else time
-                values["agents"] = of_step(part.outputs, row[1:], at)
-            tree.setdefault(part.manager, {})[part.scenario] = values
-    return tree
+def _tree(spec: SessionSpec, step: StepRows, flat: bool) -> Tree:
+    return step_tree(spec, digits_of(spec), step.rows, flat=flat, texts=False)

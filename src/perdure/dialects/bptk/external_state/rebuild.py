@@ -14,6 +14,7 @@ from typing import Any
 
 from perdure.dialects.bptk.external_state.legacy import LegacySession, Settings
 from perdure.dialects.bptk.instance import Instance
+from perdure.dialects.bptk.listing import by_manager
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.dialects.bptk.overrides import known_overrides
 from perdure.dialects.bptk.simulation_scenario import system_dynamics_of
@@ -112,15 +113,12 @@ async def _replay(
 
     Return its run, and the first difference from the recorded answers, if there is one.
     """
-    selected: dict[str, list[str]] = {}
-    for scenario in scenarios:
-        selected.setdefault(scenario.manager, []).append(scenario.name)
     known = {name for scenario in scenarios for name in scenario.elements}
     outputs = [name for name in session.equations if name in known]
     if not outputs:
         raise CorruptBlob(reason=f"the models have none of its equations: {session.equations!r:.80}")
     request = NewSession(
-        scenarios=selected,
+        scenarios=by_manager(scenarios),
         outputs=outputs,
         dt=session.dt,
         settings=known_overrides(session.begun_with, scenarios),
