@@ -14,6 +14,7 @@ from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
 from perdure.api.schemas import LARGEST_NUMBER, Strict
 from perdure.drivers.networks import check_network, picture_of
+from perdure.drivers.task_spec import TaskSpec
 from perdure.errors import NetworkError
 from perdure.web.errors import error_responses
 
@@ -88,7 +89,8 @@ async def draw_configuration(
     owner: Asking,
 ) -> Response:
     """Draw a configuration that a task has found, also while it is still at work."""
-    spec, _, result = await serving.tasks.found(owner, run_id)
+    run, result = await serving.tasks.result(owner, run_id, partial=True)
+    spec = TaskSpec.from_blob(run.spec)
     svg = await anyio.to_thread.run_sync(partial(picture_of, run_id, spec, result, number))
     headers: dict[str, Any] = {
         "Content-Disposition": f'attachment; filename="configuration-{number}.svg"',

@@ -54,10 +54,7 @@ async def read_result(
     ] = "false",
 ) -> Response:
     """Read what a task came to that has ended; of one that failed or was stopped, its partial result."""
-    if unfinished == "true":
-        _, run, result = await serving.tasks.found(owner, run_id)
-    else:
-        run, result = await serving.tasks.result(owner, run_id)
+    run, result = await serving.tasks.result(owner, run_id, partial=unfinished == "true")
     answer = {
         "id": run.id,
         "state": run.state.value,

@@ -110,6 +110,12 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
         return cast("dict[str, Any] | None", self._report.get("progress"))
 
     @property
+    def result(self) -> Any:
+        """Its result, or its partial result; None if it has neither."""
+        result = self.execution.result
+        return self.partial if result is None else decode(result)
+
+    @property
     def partial(self) -> Any:
         """The partial result of a task that hasn't ended, or was ended from outside."""
         return self._report.get("partial")
@@ -233,8 +239,13 @@ class Tasks:
             missing=self._missing(run, execution) if waits else "",
         )
 
-    async def result(self, owner: Owner, run_id: str) -> tuple[Run, Any]:
+    async def result(self, owner: Owner, run_id: str, *, partial: bool = False) -> tuple[Run, Any]:
         """Return a task that has ended with its result; for a failed task, its partial result or None.
+
+        Parameters
+        ----------
+        partial
+            Whether to return the partial result of a task that hasn't ended.
 
         Raises
         ------
@@ -244,18 +255,9 @@ class Tasks:
 
         def read() -> tuple[Run, Any]:
             run = find_run(self._store, owner, run_id, KIND)
-            if run.state not in FINAL:
+            if run.state not in FINAL and not partial:
                 raise TaskUnfinished(run=run_id, state=run.state.value)
-            return run, self._found(run)
-
-        return await self._threads.read(read)
-
-    async def found(self, owner: Owner, run_id: str) -> tuple[TaskSpec, Run, Any]:
-        """Return a task with its result, or its partial result if it hasn't ended; None if it has neither."""
-
-        def read() -> tuple[TaskSpec, Run, Any]:
-            run = find_run(self._store, owner, run_id, KIND)
-            return TaskSpec.from_blob(run.spec), run, self._found(run)
+            return run, TaskView(run=run, execution=self._store.execution(run.id)).result
 
         return await self._threads.read(read)
 
@@ -351,13 +353,6 @@ class Tasks:
 
     async def _find(self, owner: Owner, run_id: str) -> Run:
         return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))
-
-    def _found(self, run: Run) -> Any:
-        """Return a task's result, or its partial result; None if it has neither."""
-        execution = self._store.execution(run.id)
-        if execution.result is None:
-            return TaskView(run=run, execution=execution).partial
-        return decode(execution.result)
 
     def _missing(self, run: Run, execution: Execution) -> str:
         needs = execution.needs

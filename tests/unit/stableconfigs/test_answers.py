@@ -7,9 +7,10 @@ from perdure.dialects.stableconfigs.answers import ended, under_way
 from perdure.drivers.tasks import TaskView
 from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Execution, Run
+from perdure.state.codec import State, encode
 
 REPORT = {"progress": {"count": 3, "k": 7}}
-PARTIAL = {"configs": [], "lower": 6, "upper": 9}
+PARTIAL: State = {"configs": [], "lower": 6, "upper": 9}
 
 
 def view(
@@ -17,6 +18,7 @@ def view(
     outcome: Outcome | None = None,
     reason: str = "",
     desired: DesiredState = DesiredState.STARTED,
+    result: State = None,
 ) -> TaskView:
     run = Run(
         id="t",
@@ -29,10 +31,15 @@ def view(
         created=0.0,
         updated=0.0,
     )
-    progress = msgspec.msgpack.encode(REPORT)
-    return TaskView(
-        run=run, execution=Execution(run_id="t", kind="task", owner="ann", desired=desired, progress=progress)
+    execution = Execution(
+        run_id="t",
+        kind="task",
+        owner="ann",
+        desired=desired,
+        progress=msgspec.msgpack.encode(REPORT),
+        result=None if result is None else encode(result),
     )
+    return TaskView(run=run, execution=execution)
 
 
 def test_a_task_that_is_being_terminated_is_a_203() -> None:
@@ -82,9 +89,9 @@ def test_a_task_that_is_being_terminated_is_a_203() -> None:
 def test_what_a_task_comes_to_has_a_status(
     state: RunStatus, outcome: Outcome, reason: str, expected: tuple[int, dict[str, object]]
 ) -> None:
-    assert ended(view(state, outcome, reason), PARTIAL) == expected
+    assert ended(view(state, outcome, reason, result=PARTIAL)) == expected
 
 
 def test_a_task_that_had_no_time_to_find_anything_has_bounds_all_the_same() -> None:
-    _, body = ended(view(RunStatus.FAILED, Outcome.TIMED_OUT, "It ran for 1 s."), None)
+    _, body = ended(view(RunStatus.FAILED, Outcome.TIMED_OUT, "It ran for 1 s."))
     assert (body["configs"], body["lower"], body["upper"]) == ([], 0, None)

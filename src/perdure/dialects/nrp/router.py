@@ -65,16 +65,16 @@ async def read_state(simulations: Simulations, call: Call) -> Response:
 
 async def set_state(simulations: Simulations, call: Call) -> Response:
     """Bring a simulation to a state; answers when it is there."""
-    simulation = await _found(simulations, call)
-    run = simulation.run
+    run = (await _found(simulations, call)).run
     if is_final(run.kind, run.state):
         try:
             trigger = desired_state(decode_object(call.body))
         except HttpError:  # a final state is reported first, whatever the request
             trigger = "anything else"
         raise TriggerRefused(kind=run.kind, state=run.state.value, trigger=trigger)
-    state = desired_state(decode_object(call.body))
-    return json_response({"state": (await simulations.trigger(call.owner, simulation, state)).value})
+    desired = desired_state(decode_object(call.body))
+    run = await simulations.experiments.trigger(call.owner, run.id, desired)
+    return json_response({"state": run.state.value})
 
 
 async def _found(simulations: Simulations, call: Call) -> NrpSimulation:

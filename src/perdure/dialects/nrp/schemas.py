@@ -58,12 +58,12 @@ def resource(simulation: NrpSimulation) -> dict[str, Any]:
     return {
         "state": simulation.run.state.value,
         "simulationID": simulation.number,
-        "experimentConfiguration": simulation.configuration,
-        "mainScript": simulation.script,
+        "experimentConfiguration": simulation.record.configuration,
+        "mainScript": simulation.record.script,
         "owner": simulation.run.owner,
         "creationDate": datetime.fromtimestamp(simulation.run.created, UTC).isoformat(),
-        "experimentID": simulation.experiment,
-        "ctxId": simulation.context,
+        "experimentID": simulation.record.experiment,
+        "ctxId": simulation.record.context,
         "MQTTPrefix": "",
     }
 

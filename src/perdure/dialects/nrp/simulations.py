@@ -53,23 +53,22 @@ class NewRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: RunStatus
 
 
-class NrpSimulation(msgspec.Struct, frozen=True, kw_only=True):
-    """A simulation: its number, its record, and its run."""
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A simulation's record: the id of its run, and the fields of its request."""
 
-    number: int
-    experiment: str
-    configuration: str
-    script: str
-    context: str | None
-    run: Run
-
-
-class _Record(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     experiment: str
     configuration: str
     script: str
     context: str | None
+
+
+class NrpSimulation(msgspec.Struct, frozen=True, kw_only=True):
+    """A simulation: its number, its record, and its run."""
+
+    number: int
+    record: Record
+    run: Run
 
 
 class Simulations:
@@ -85,7 +84,7 @@ class Simulations:
 
     def __init__(self, store: Store, experiments: ExperimentDriver) -> None:
         self._store = store
-        self._experiments = experiments
+        self.experiments = experiments
         self._reading = anyio.CapacityLimiter(READING)
         self._numbering = Lock()
 
@@ -98,7 +97,7 @@ class Simulations:
             As the driver does; then there is no simulation, and its number stays unused.
         """
         number = await self._next_number()
-        record = _Record(
+        record = Record(
             run=new_run_id(),
             experiment=new.request.experiment,
             configuration=new.request.configuration,
@@ -111,14 +110,14 @@ class Simulations:
         await self._read(lambda: self._store.submit(PutDocument(DIALECT, str(number), blob, None)).result())
         try:
             request = msgspec.structs.replace(new.request, sim_id=number)
-            run = await self._experiments.create(owner, record.run, request)
+            run = await self.experiments.create(owner, record.run, request)
         except BaseException:
             with suppress(PerdureError):
                 await self._read(lambda: self._store.submit(DeleteDocument(DIALECT, str(number))).result())
             raise
         if new.state is RunStatus.STARTED and run.state is RunStatus.PAUSED:
-            run = await self._experiments.trigger(owner, run.id, RunStatus.STARTED.value)
-        return _simulation(number, record, run)
+            run = await self.experiments.trigger(owner, run.id, RunStatus.STARTED.value)
+        return NrpSimulation(number=number, record=record, run=run)
 
     async def all(self, owner: Owner) -> list[NrpSimulation]:
         """Return the simulations of an owner, by number; damaged ones are left out and logged."""
@@ -147,13 +146,6 @@ class Simulations:
 
         return await self._read(read)
 
-    async def trigger(self, owner: Owner, simulation: NrpSimulation, trigger: str) -> RunStatus:
-        """Bring a simulation to another state and return the state.
-
-        Raises `TriggerRefused` as the driver does.
-        """
-        return (await self._experiments.trigger(owner, simulation.run.id, trigger)).state
-
     async def _next_number(self) -> int:
         """Return a new number, which is durable before it is used, so that it isn't given twice."""
 
@@ -175,19 +167,8 @@ class Simulations:
         return await anyio.to_thread.run_sync(work, limiter=self._reading)
 
     def _found(self, number: int, blob: bytes) -> NrpSimulation | None:
-        record = msgspec.msgpack.decode(blob, type=_Record)
+        record = msgspec.msgpack.decode(blob, type=Record)
         try:
-            return _simulation(number, record, self._store.run(record.run))
+            return NrpSimulation(number=number, record=record, run=self._store.run(record.run))
         except RunNotFound:  # it was deleted through the native API
             return None
-
-
-def _simulation(number: int, record: _Record, run: Run) -> NrpSimulation:
-    return NrpSimulation(
-        number=number,
-        experiment=record.experiment,
-        configuration=record.configuration,
-        script=record.script,
-        context=record.context,
-        run=run,
-    )

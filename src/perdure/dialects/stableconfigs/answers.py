@@ -18,18 +18,17 @@ def under_way(view: TaskView) -> tuple[int, dict[str, Any]]:
     return status, {"status": "Progress", "count": count, "k": k}
 
 
-def ended(view: TaskView, result: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
+def ended(view: TaskView) -> tuple[int, dict[str, Any]]:
     """Return the answer for a task that has ended.
 
     For a task that timed out, it has the bounds and the best configurations so far.
     """
     match view.run.outcome:
         case Outcome.SUCCEEDED:
-            assert result is not None, "a task that succeeded has a result"
-            return 200, {**result, "status": "COMPLETE"}
+            return 200, {**view.result, "status": "COMPLETE"}
         case Outcome.TIMED_OUT:
             message = f"SoftTimeLimitExceeded: {view.run.reason}"
-            return 400, {**_best(result), "status": "TimedOut", "message": message}
+            return 400, {**_best(view.result), "status": "TimedOut", "message": message}
         case Outcome.TERMINATED:
             count, k = _reached(view)
             text = str(EarlyTermination(count=count, min_polymers=k))

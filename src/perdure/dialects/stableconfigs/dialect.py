@@ -95,8 +95,7 @@ class StableConfigs:
         # A task that ended just now may not be recorded yet.
         if task_id in self._unforgotten or steady() >= self._until.get(task_id, math.inf):
             raise RunNotFound(run=task_id)
-        _, result = await self._tasks.result(owner, task_id)
-        return ended(view, result)
+        return await asyncio.to_thread(ended, view)  # there may be many configurations
 
     async def terminate(self, owner: Owner, task_id: str) -> None:
         """Stop a task; its processes have ended on return. A task that has ended isn't changed."""
