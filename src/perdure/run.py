@@ -5,6 +5,7 @@
 
 import re
 import secrets
+import time
 from typing import Final
 
 import msgspec
@@ -31,6 +32,7 @@ __all__ = [
     "Step",
     "ending",
     "is_unicode",
+    "new_run",
     "new_run_id",
 ]
 
@@ -331,6 +333,21 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # many come
     level: str = "info"
     time: float
     number: int = 0
+
+
+def new_run(id: str, kind: str, owner: str, spec: bytes, label: Label) -> Run:
+    """Return a run that is created now."""
+    now = time.time()
+    return Run(
+        id=id,
+        kind=kind,
+        owner=owner,
+        spec=spec,
+        created=now,
+        updated=now,
+        name=label.name,
+        tags=label.tags,
+    )
 
 
 def new_run_id() -> str:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from perdure.drivers.experiments.experiment_requests import ExperimentView
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
-from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.session_spec import KIND as SESSION
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import Tasks, TaskView

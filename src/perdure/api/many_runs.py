@@ -13,7 +13,7 @@ from perdure.api.schemas import Strict
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.session_requests import Owner
-from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.session_spec import KIND as SESSION
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import Tasks

@@ -23,7 +23,7 @@ from perdure.api.schemas import run_fields
 from perdure.clock import steady
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.session_requests import Owner
-from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.session_spec import KIND as SESSION
 from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged, RunNotFound, StoreUnavailable
 from perdure.run import Execution, Run

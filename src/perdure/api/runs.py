@@ -46,7 +46,7 @@ from perdure.api.task_schemas import (
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.labels import relabel
 from perdure.drivers.session_requests import NewSession, Owner
-from perdure.drivers.sessions import KIND as SESSION
+from perdure.drivers.session_spec import KIND as SESSION
 from perdure.drivers.tasks import KIND as TASK
 from perdure.drivers.tasks import NewTask, TaskView
 from perdure.errors import Damaged, WrongKind

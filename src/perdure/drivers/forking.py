@@ -4,7 +4,6 @@ What was stepped before the fork stays as it was. With another seed or stop time
 own first savepoint on, since its spec doesn't lead to the steps before: those were taken under its parent's.
 """
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
@@ -19,7 +18,7 @@ from perdure.drivers.session_requests import ForkSession
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Invalid, ModelChanged, Refused, RunFinished, StepNotFound
 from perdure.lifecycle import Outcome, RunStatus
-from perdure.run import KEEP_LABEL, Key, Label, LabelChange, Run, new_run_id
+from perdure.run import KEEP_LABEL, Key, Label, LabelChange, Run, new_run, new_run_id
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint
 from perdure.stores.base import Store
@@ -93,21 +92,14 @@ class Forking:
                 run=self._parent.id,
                 state=RunStatus.COMPLETED.value,
             )
-        now = time.time()
-        run = Run(
-            id=new_run_id(),
-            kind=self._parent.kind,
-            owner=self._parent.owner,
-            spec=spec.to_blob(),
+        parent = self._parent
+        run = replace(
+            new_run(new_run_id(), parent.kind, parent.owner, spec.to_blob(), label),
             state=RunStatus.COMPLETED if finished else RunStatus.STARTED if position else RunStatus.CREATED,
             outcome=Outcome.SUCCEEDED if finished else None,
             position=position,
-            created=now,
-            updated=now,
-            parent=self._parent.id,
+            parent=parent.id,
             parent_position=position,
-            name=label.name,
-            tags=label.tags,
         )
         return Fork(run=run, savepoint=encoded(savepoint), key=key)
 

@@ -9,7 +9,10 @@ from perdure.engines.run_specs import RunSpecs, decimals
 from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 
-__all__ = ["ScenarioSpec", "SessionSpec"]
+__all__ = ["KIND", "ScenarioSpec", "SessionSpec"]
+
+KIND = "session"
+"""The kind of the runs of sessions."""
 
 SCHEMA = 1
 

@@ -20,7 +20,6 @@ from perdure.drivers.live_session import LiveSession
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.locks import RunLocks
 from perdure.drivers.new_session import new_session_spec
-from perdure.drivers.run_access import find_run
 from perdure.drivers.session_limits import check_forks, check_step_limits
 from perdure.drivers.session_pages import read_settings, read_step_log
 from perdure.drivers.session_parts import session_parts
@@ -35,7 +34,7 @@ from perdure.drivers.session_requests import (
     StepRequest,
     Upgraded,
 )
-from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.session_spec import KIND, SessionSpec
 from perdure.drivers.stepping import MAX_CRASHES, Stepping
 from perdure.drivers.threads import Threads
 from perdure.drivers.uninterrupted import Uninterrupted
@@ -45,7 +44,7 @@ from perdure.errors import EngineCrashed, Fenced, PerdureError, PositionConflict
 from perdure.lifecycle import Outcome, RunStatus, check
 from perdure.numerics import Numerics
 from perdure.observability import Metrics
-from perdure.run import NO_LABEL, Change, Key, Label, LabelChange, Run, new_run_id
+from perdure.run import NO_LABEL, Change, Key, Label, LabelChange, Run, new_run, new_run_id
 from perdure.scenarios import Catalogue
 from perdure.settings import Settings
 from perdure.state.savepoint import Savepoint, SavepointInfo
@@ -66,9 +65,7 @@ from perdure.stores.commands import (
 from perdure.stores.feed import Feed
 from perdure.stores.quota import Quota
 
-__all__ = ["KIND", "Sessions"]
-
-KIND = "session"
+__all__ = ["Sessions"]
 
 LEAVING = 3.0  # seconds that steps have when the server closes, before processes they wait for are killed
 
@@ -125,7 +122,7 @@ class Sessions:
         self._uninterrupted = Uninterrupted()
         self._threads = Threads()
         self.closing = asyncio.Event()
-        self._stepping = Stepping(store, self._live, self._threads, self.run, settings, self.closing)
+        self._stepping = Stepping(store, self._live, self._threads, settings, self.closing)
 
     # Making and ending --------------------------------------------------------------------------------------
 
@@ -226,7 +223,7 @@ class Sessions:
         WrongKind
             If it is a run of another kind.
         """
-        return await self._threads.read(lambda: find_run(self.store, owner, run_id, KIND))
+        return await self._stepping.find(owner, run_id)
 
     def view_of(self, run: Run) -> SessionView:
         """Return a session with its spec, and how each of its parts would resume; blocking."""
@@ -293,7 +290,7 @@ class Sessions:
     async def _create(self, owner: str, request: NewSession, key: Key | None, label: Label) -> Created:
         if (made := await self.made(owner, key)) is not None:
             return made
-        run_id, now = new_run_id(), time.time()
+        run_id = new_run_id()
 
         def start() -> tuple[LiveSession, Run, Savepoint]:
             self.store.check_quota(owner, self._quota)
@@ -302,16 +299,7 @@ class Sessions:
             spec = SessionSpec.from_blob(spec.to_blob())
             check_step_limits(self._settings, 1, sum(len(part.outputs) for part in spec.scenarios))
             live = self._live.start(run_id, owner, spec)
-            run = Run(
-                id=run_id,
-                kind=KIND,
-                owner=owner,
-                spec=spec.to_blob(),
-                created=now,
-                updated=now,
-                name=label.name,
-                tags=label.tags,
-            )
+            run = new_run(run_id, KIND, owner, spec.to_blob(), label)
             try:
                 return live, run, live.savepoint()
             except BaseException:

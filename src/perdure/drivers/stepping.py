@@ -18,9 +18,10 @@ import structlog
 from perdure import tracing
 from perdure.drivers.live_session import LiveSession, Stepped
 from perdure.drivers.live_sessions import LiveSessions
+from perdure.drivers.run_access import find_run
 from perdure.drivers.session_limits import check_step_limits
 from perdure.drivers.session_requests import Answer, Owner, StepRequest, StepRows, rows_of
-from perdure.drivers.session_spec import SessionSpec
+from perdure.drivers.session_spec import KIND, SessionSpec
 from perdure.drivers.step_inputs import Inputs, settings_to_inputs
 from perdure.drivers.threads import Threads
 from perdure.errors import (
@@ -64,8 +65,6 @@ class Stepping:
         The sessions in memory.
     threads
         Where long work is done.
-    find_run
-        Returns an owner's run, or raises `RunNotFound`.
     settings
         The limits of a request.
     closing
@@ -77,16 +76,18 @@ class Stepping:
         store: Store,
         live: LiveSessions,
         threads: Threads,
-        find_run: Callable[[Owner, str], Awaitable[Run]],
         settings: Settings,
         closing: asyncio.Event,
     ) -> None:
         self._store = store
         self._live = live
         self._threads = threads
-        self._find_run = find_run
         self._settings = settings
         self._closing = closing
+
+    async def find(self, owner: Owner, run_id: str) -> Run:
+        """Return the run of a session; see `Sessions.run`."""
+        return await self._threads.read(lambda: find_run(self._store, owner, run_id, KIND))
 
     async def touch(self, owner: Owner, run_id: str, *, current: bool = False) -> LiveSession:
         """Return a session that can be stepped, restored if it isn't in memory.
@@ -101,7 +102,7 @@ class Stepping:
         if live is not None and not current and not live.overtaken:
             return live
         while True:
-            run = await self._find_run(owner, run_id)
+            run = await self.find(owner, run_id)
             if live is not None and run.state not in FINAL and await self._caught_up(live, run):
                 return live
             self._live.drop(run_id)
@@ -142,7 +143,7 @@ class Stepping:
             try:
                 return await self._threads.compute(lambda: self._live.restore(run, spec, run.position))
             except PerdureError as error:
-                now = await self._find_run(run.owner, run.id)
+                now = await self.find(run.owner, run.id)
                 if (now.position, Unleased.of(now)) != (run.position, Unleased.of(run)):
                     return None
                 crashes += 1
@@ -174,7 +175,7 @@ class Stepping:
                 return await self._recorded_answer(owner, run_id, recorded)
             live = await self.touch(owner, run_id)
             if key is not None and live.last_keyed is not None and live.last_keyed[0].text == key.text:
-                await self._find_run(owner, run_id)  # it may have been deleted elsewhere
+                await self.find(owner, run_id)  # it may have been deleted elsewhere
                 return _repeated(live, *live.last_keyed, key)
             return await self._advance(live, request, key, recorded)
         except PerdureError:
@@ -358,11 +359,11 @@ class Stepping:
                 steps.append(step)
             return steps
 
-        await self._find_run(owner, run_id)
+        await self.find(owner, run_id)
         return await self._threads.read(look_up)
 
     async def _recorded_answer(self, owner: Owner, run_id: str, steps: list[Step]) -> Answer:
-        run = await self._find_run(owner, run_id)
+        run = await self.find(owner, run_id)
         return Answer(
             run_id,
             SessionSpec.from_blob(run.spec),

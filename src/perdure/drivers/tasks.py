@@ -6,7 +6,6 @@ nothing is lost with a message, a worker or the server.
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, cast
@@ -37,7 +36,7 @@ from perdure.execution.executor import Executor
 from perdure.execution.presence import Workers
 from perdure.execution.traces import forget_trace, keep_trace
 from perdure.lifecycle import FINAL, DesiredState, RunStatus, check
-from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run_id
+from perdure.run import NO_LABEL, Execution, Key, Label, LogLine, Run, new_run, new_run_id
 from perdure.settings import Settings
 from perdure.state.codec import decode, unpack
 from perdure.state.savepoint import SavepointInfo
@@ -305,18 +304,8 @@ class Tasks:
         spec, files, timeout = await self._threads.compute(prepare)
         if files:
             await self._files.keep(spec.sha256, files)
-        run_id, now = new_run_id(), time.time()
-        run = Run(
-            id=run_id,
-            kind=KIND,
-            owner=owner,
-            spec=spec.to_blob(),
-            created=now,
-            updated=now,
-            name=label.name,
-            tags=label.tags,
-        )
-        execution = Execution(run_id=run_id, kind=KIND, owner=owner, timeout=timeout, needs=spec.needs)
+        run = new_run(new_run_id(), KIND, owner, spec.to_blob(), label)
+        execution = Execution(run_id=run.id, kind=KIND, owner=owner, timeout=timeout, needs=spec.needs)
         created = await asyncio.wrap_future(
             self._store.submit(CreateRun(run, key=key, quota=self._quota, execution=execution))
         )

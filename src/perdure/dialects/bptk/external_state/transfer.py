@@ -23,8 +23,7 @@ from perdure.dialects.bptk.external_state.step_log import StepLog
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import bounds, next_time
 from perdure.dialects.bptk.timeouts import checked_timeout
-from perdure.drivers.session_spec import SessionSpec
-from perdure.drivers.sessions import KIND
+from perdure.drivers.session_spec import KIND, SessionSpec
 from perdure.errors import CorruptBlob, Damaged, InvalidTimeout, KeyReused, with_article
 from perdure.run import NO_LABEL, Change, Entry, Label, Run
 from perdure.state.savepoint import Savepoint
