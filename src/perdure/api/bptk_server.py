@@ -103,7 +103,7 @@ class BptkServer:
             adapter=external_state_adapter,
             externalize=externalize_state_completely,
         )
-        self._in_process = InProcess(self)
+        self._in_process = InProcess(self._app)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send | None = None) -> Awaitable[None]:
         """Answer a request; raise `AsgiOnly` for a WSGI server, which calls with two arguments."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.bptk_servers import CONFIGURATIONS
@@ -26,14 +25,14 @@ def client(
 ) -> Iterator[BptkClient]:
     monkeypatch.setenv("PERDURE_MAX_VALUES_PER_REQUEST", "100")
     catalogue = catalogue_of(bath())
-    made: Any
     if request.param == "perdure serve":
         store = SqliteStore(tmp_path / "perdure.db")
-        made = create_app(store, catalogue, Settings(), on_closed=store.close)
+        client = BptkClient(InProcess(create_app(store, catalogue, Settings(), on_closed=store.close)))
     else:
         adapter = None if request.param == "memory" else FileAdapter("compressed" in request.param, tmp_path)
-        made = BptkServer("tests", lambda: catalogue, adapter, None, "externalized" in request.param)
-    with BptkClient(InProcess(made)) as opened:
+        server = BptkServer("tests", lambda: catalogue, adapter, None, "externalized" in request.param)
+        client = server.test_client()
+    with client as opened:
         yield opened
 
 

@@ -155,7 +155,7 @@ def test_nothing_is_left_when_it_is_destroyed() -> None:
     made.destroy()
     for thread in set(threading.enumerate()) - before:  # those that are on their way out
         thread.join(timeout=30)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # one of an earlier test may have ended meanwhile
 
 
 PROGRAM = """

@@ -6,13 +6,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import anyio
 import httpx
-from starlette.types import ASGIApp, Message, Receive, Scope
-from starlette.types import Send as ASGISend
+from starlette.applications import Starlette
 
 from perdure.drivers.portal import Portal
-from perdure.errors import Unavailable
 
 __all__ = ["BptkClient", "BptkResponse", "InProcess"]
 
@@ -31,7 +28,7 @@ class InProcess:
         The app, which is started and stopped by its lifespan.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: Starlette) -> None:
         self._app = app
         self._lock = threading.Lock()
         self._clients = 0
@@ -44,7 +41,7 @@ class InProcess:
             if self._portal is None or self._http is None:
                 portal = Portal()
                 try:
-                    self._http = portal.enter(calling(self._app))
+                    self._http = portal.enter(_calling(self._app))
                 except BaseException:
                     portal.close()
                     raise
@@ -180,35 +177,12 @@ def _request(
     return portal.call(partial(http.request, method, path, **request))
 
 
-async def _run(app: ASGIApp, scope: Scope, receive: Receive, send: ASGISend) -> None:
-    await app(scope, receive, send)
-
-
 @asynccontextmanager
-async def calling(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
-    """Start an ASGI app, yield an HTTP client that calls it, and stop the app.
-
-    Raises
-    ------
-    Unavailable
-        If the app reports that it can't start.
-    """
-    to_app, received = anyio.create_memory_object_stream[Message](2)
-    sent, from_app = anyio.create_memory_object_stream[Message](2)
-
-    async def wait_for(kind: str) -> None:
-        message = await from_app.receive()
-        if message["type"] != f"lifespan.{kind}.complete":
-            reasons = str(message.get("message", "")).strip().splitlines()  # a traceback
-            raise Unavailable(f"The server failed at its {kind}. {reasons[-1] if reasons else ''}".rstrip())
-
-    scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+async def _calling(app: Starlette) -> AsyncIterator[httpx.AsyncClient]:
+    """Start an app, yield an HTTP client that calls it, and stop the app."""
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    async with to_app, received, sent, from_app, anyio.create_task_group() as tasks:
-        tasks.start_soon(_run, app, scope, received.receive, sent.send)
-        await to_app.send({"type": "lifespan.startup"})
-        await wait_for("startup")
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            yield client
-        await to_app.send({"type": "lifespan.shutdown"})
-        await wait_for("shutdown")
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        yield client
