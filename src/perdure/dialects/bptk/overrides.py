@@ -5,7 +5,7 @@ succeed. So these are ignored and logged. The engine refuses wrong values.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -53,42 +53,40 @@ def known_overrides(
     """
     models = {(scenario.manager, scenario.name): scenario.model for scenario in scenarios}
     known: Overrides = {}
-    ignored = _Ignored()
+    ignored: list[_Ignored] = []
     for manager, of_manager in overrides.items():
         for scenario, given in of_manager.items():
             model = models.get((manager, scenario))
             if model is None:
-                known_there = [name for of, name in models if of == manager] if ignored.count == 0 else ()
-                ignored.add(manager, scenario, "scenario", scenario, known_there)
+                there = [] if ignored else [name for of, name in models if of == manager]
+                ignored.append(_Ignored(manager, scenario, "scenario", scenario, there))
                 continue
             settable = {**model.settable, **({"runspecs": None} if run_specs else {})}
             kept = _known(manager, scenario, given, settable, ignored)
             if kept:
                 known.setdefault(manager, {})[scenario] = kept
-    ignored.log()
+    if ignored:  # one line, however many there are
+        first = ignored[0]
+        log.warning(
+            "setting_ignored",
+            count=len(ignored),
+            manager=first.manager[:_LONGEST_NAME],
+            scenario=first.scenario[:_LONGEST_NAME],
+            what=first.what[:_LONGEST_NAME],
+            name=first.name[:_LONGEST_NAME],
+            meaning=f"there is none of that name.{suggest(first.name, first.there)}",
+        )
     return known
 
 
-class _Ignored:
-    """The ignored settings of one request: the first of them, and their number."""
+class _Ignored(NamedTuple):
+    """An ignored setting: where it is given, what it sets, its name, and the names that there are."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._first: dict[str, str] = {}
-
-    def add(self, manager: str, scenario: str, what: str, name: str, there: Iterable[str]) -> None:
-        """Record one setting; `there` are the names that exist."""
-        self.count += 1
-        if self.count == 1:
-            meaning = f"there is none of that name.{suggest(name, there)}"
-            self._first = {"manager": manager, "scenario": scenario, "what": what, "name": name}
-            self._first = {key: value[:_LONGEST_NAME] for key, value in self._first.items()}
-            self._first["meaning"] = meaning
-
-    def log(self) -> None:
-        """Log one line, however many there are."""
-        if self.count:
-            log.warning("setting_ignored", count=self.count, **self._first)
+    manager: str
+    scenario: str
+    what: str
+    name: str
+    there: Iterable[str]
 
 
 def _known(
@@ -96,12 +94,12 @@ def _known(
     scenario: str,
     given: Mapping[str, Any],
     settable: Mapping[str, Collection[str] | None],
-    ignored: _Ignored,
+    ignored: list[_Ignored],
 ) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for kind, values in given.items():
         if kind not in settable:
-            ignored.add(manager, scenario, "setting", kind, settable)
+            ignored.append(_Ignored(manager, scenario, "setting", kind, settable))
             continue
         values = {} if values is None else _mapping(values, f"{kind} of {scenario!r:.80}")
         there = settable[kind]
@@ -109,9 +107,8 @@ def _known(
             kept[kind] = values
             continue
         # The engine refuses elements that aren't constants: to ignore them would mislead.
-        for name in values:
-            if name not in there:
-                ignored.add(manager, scenario, kind, name, there)
+        unknown = [name for name in values if name not in there]
+        ignored += [_Ignored(manager, scenario, kind, name, there) for name in unknown]
         found = {name: value for name, value in values.items() if name in there}
         if found:
             kept[kind] = found
