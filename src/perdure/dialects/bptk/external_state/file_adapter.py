@@ -181,14 +181,7 @@ def _sync(folder: Path) -> None:
 
 def _written(state: InstanceState) -> bytes:
     """Return the content of a file."""
-    instance = {
-        "state": state.state,
-        "instance_id": state.instance_id,
-        "time": to_time(state.time),
-        "timeout": state.timeout,
-        "step": state.step,
-    }
-    return _framed(msgspec.json.encode(instance))
+    return _framed(msgspec.json.encode(replace(state, time=to_time(state.time))))
 
 
 def _read(content: bytes, instance_id: str) -> InstanceState | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -87,15 +88,8 @@ class RedisAdapter(ExternalStateAdapter):
 
     def _save_instance(self, state: InstanceState) -> None:
         """Replace an instance; raise `ExternalStateChanged` if another server has changed it."""
-        value = to_text(
-            {
-                "state": None if state.state is None else to_text(state.state),
-                "instance_id": state.instance_id,
-                "time": to_time(state.time),
-                "timeout": state.timeout,
-                "step": state.step,
-            }
-        )
+        session = None if state.state is None else to_text(state.state)
+        value = to_text(replace(state, state=session, time=to_time(state.time)))
         lasts = timedelta(**state.timeout).total_seconds()
         former = self._known.get(state.instance_id, "")
         milliseconds = max(1, round(lasts * LIVES_LONGER * 1000))
