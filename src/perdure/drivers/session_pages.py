@@ -1,6 +1,6 @@
 """Pages of a session's step log: the steps, and those of them that were given settings. Blocking."""
 
-from perdure.drivers.session_requests import Given, SettingsPage, StepLogPage, StepRows, rows_of
+from perdure.drivers.session_requests import Given, SettingsPage, StepLogPage, StepRows
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import Inputs, decode_inputs
 from perdure.run import Run
@@ -18,7 +18,7 @@ def read_step_log(store: Store, run: Run, after: int, limit: int, max_values: in
     values = sum(len(scenario.outputs) for scenario in spec.scenarios)
     limit = max(1, min(limit, max_values // max(1, values)))
     steps = [
-        Given(StepRows(step.position, rows_of(step.outputs)), decode_inputs(step.inputs).inputs)
+        Given(StepRows.of(step), decode_inputs(step.inputs).inputs)
         for step in store.steps(run.id, after, limit)
     ]
     return StepLogPage(run, spec, steps)

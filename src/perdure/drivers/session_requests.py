@@ -7,7 +7,7 @@ import msgspec
 
 from perdure.drivers.live_session import Row
 from perdure.drivers.session_spec import SessionSpec
-from perdure.run import Run
+from perdure.run import Run, Step
 from perdure.state.codec import decode
 from perdure.stores.commands import Touch
 
@@ -23,7 +23,6 @@ __all__ = [
     "StepRequest",
     "StepRows",
     "Upgraded",
-    "rows_of",
 ]
 
 Owner = str | None
@@ -102,6 +101,11 @@ class StepRows(msgspec.Struct, frozen=True):
     position: int
     rows: list[Row | None]
 
+    @classmethod
+    def of(cls, step: Step) -> "StepRows":
+        """Return a step as the store holds it, decoded."""
+        return cls(step.position, decode(step.outputs))
+
 
 class Given(msgspec.Struct, frozen=True):
     """One step of the log with what it was given: pairs of a scenario's index and its inputs."""
@@ -177,9 +181,3 @@ class Upgraded(msgspec.Struct, frozen=True):
 
     run: Run
     replayed: int
-
-
-def rows_of(outputs: bytes) -> list[Row | None]:
-    """Decode a log entry's outputs."""
-    rows: list[Row | None] = decode(outputs)
-    return rows

@@ -20,7 +20,7 @@ from perdure.drivers.live_session import LiveSession, Stepped
 from perdure.drivers.live_sessions import LiveSessions
 from perdure.drivers.run_access import find_run
 from perdure.drivers.session_limits import check_step_limits
-from perdure.drivers.session_requests import Answer, Owner, StepRequest, StepRows, rows_of
+from perdure.drivers.session_requests import Answer, Owner, StepRequest, StepRows
 from perdure.drivers.session_spec import KIND, SessionSpec
 from perdure.drivers.step_inputs import Inputs, settings_to_inputs
 from perdure.drivers.threads import Threads
@@ -197,7 +197,7 @@ class Stepping:
         the client expects it elsewhere. If the process of an engine has died, restore the session, and take
         the step that it was in once more: that wasn't handed to the store.
         """
-        done = [StepRows(step.position, rows_of(step.outputs)) for step in recorded]
+        done = [StepRows.of(step) for step in recorded]
         overtaken = crashes = 0
         while True:
             live = await self._at_expected(live, request, done)
@@ -367,7 +367,7 @@ class Stepping:
         return Answer(
             run_id,
             SessionSpec.from_blob(run.spec),
-            [StepRows(step.position, rows_of(step.outputs)) for step in steps],
+            [StepRows.of(step) for step in steps],
             # As it was answered then: a run that ended otherwise, or later, wasn't finished by these.
             finished=run.state is RunStatus.COMPLETED
             and steps[-1:] != []

@@ -47,10 +47,8 @@ class LocalSession:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._portal: Portal | None = None
-        self._store: MemoryStore | None = None
         self._sessions: Sessions | None = None
-        self._run: str | None = None
-        self._spec: SessionSpec | None = None
+        self._begun: tuple[str, SessionSpec] | None = None  # the id of its run, and its spec
         self.locked = False
 
     def begin(
@@ -83,13 +81,13 @@ class LocalSession:
         )
         self.end()
         created = self._call(lambda sessions: sessions.create(LOCAL, request))
-        self._run, self._spec = created.run.id, SessionSpec.from_blob(created.run.spec)
+        self._begun = created.run.id, SessionSpec.from_blob(created.run.spec)
 
     def step(self, settings: Mapping[str, Any] | None, flat: bool) -> dict[str, Any] | None:
         """Take a step; see `Bptk.run_step`."""
-        run, spec = self._run, self._spec
-        if run is None or spec is None:
+        if self._begun is None:
             return None
+        run, spec = self._begun
         in_session = [self._catalogue.scenario(part.manager, part.scenario) for part in spec.scenarios]
         request = StepRequest(settings=known_overrides(overrides_of(settings), in_session))
         try:
@@ -100,10 +98,10 @@ class LocalSession:
 
     def results(self, index_by_time: bool, flat: bool) -> dict[Any, Any]:
         """Return all results of the session; see `Bptk.session_results`."""
-        spec = self._spec
-        if spec is None:
+        if self._begun is None:
             return {}
-        steps = self._steps()
+        run, spec = self._begun
+        steps = self._steps(run)
         if index_by_time:
             return {_time(spec, step): _tree(spec, step, False) for step in steps}
         results: dict[str, Any] = {}
@@ -128,41 +126,36 @@ class LocalSession:
 
     def progress(self) -> float:
         """Return the share of the session's steps that was taken, from 0.0 to 1.0; 0.0 without a session."""
-        run, spec = self._run, self._spec
-        if run is None or spec is None:
+        if self._begun is None:
             return 0.0
+        run, spec = self._begun
         found = self._call(lambda sessions: sessions.run(LOCAL, run))
         return found.position / max(part.run_specs.answers for part in spec.scenarios)
 
     def end(self) -> None:
         """End the session; does nothing without one."""
-        run, self._run, self._spec, self.locked = self._run, None, None, False
-        if run is not None:
-            self._call(lambda sessions: sessions.delete(LOCAL, run))
+        begun, self._begun, self.locked = self._begun, None, False
+        if begun is not None:
+            self._call(lambda sessions: sessions.delete(LOCAL, begun[0]))
 
     def close(self) -> None:
         """End the session and its thread; does nothing if that was done."""
         self.end()
-        if self._portal is not None:
-            if self._sessions is not None:
-                self._portal.call(self._sessions.aclose)
+        if self._portal is not None and self._sessions is not None:
+            self._portal.call(self._sessions.aclose)
             self._portal.close()
-            if self._store is not None:
-                self._store.close()
-            self._portal = self._store = self._sessions = None
+            self._sessions.store.close()
+            self._portal = self._sessions = None
 
     def _call(self, work: Callable[[Sessions], Awaitable[T]]) -> T:
         if self._portal is None or self._sessions is None:
-            self._portal = Portal()
             given: dict[str, Any] = {}  # all as the environment says
-            self._store = MemoryStore()
-            self._sessions = Sessions(self._store, self._catalogue, Settings(**given), Metrics())
+            self._sessions = Sessions(MemoryStore(), self._catalogue, Settings(**given), Metrics())
+            self._portal = Portal()
         sessions = self._sessions
         return self._portal.call(lambda: work(sessions))
 
-    def _steps(self) -> list[StepRows]:
-        run = self._run
-        assert run is not None
+    def _steps(self, run: str) -> list[StepRows]:
         steps: list[StepRows] = []
 
         def read(sessions: Sessions) -> Awaitable[StepLogPage]:

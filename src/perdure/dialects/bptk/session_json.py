@@ -16,7 +16,7 @@ from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.session_clock import bounds, digits_of, next_time, time_text
 from perdure.dialects.bptk.session_log import SessionLog
 from perdure.drivers.live_session import Row
-from perdure.drivers.session_requests import rows_of
+from perdure.drivers.session_requests import StepRows
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.step_inputs import decode_inputs
 from perdure.run import Step
@@ -115,7 +115,7 @@ def _agents(log: SessionLog, index: int, flat: bool) -> bytes:
     steps: list[Tree] = []
     for page in log.pages():
         for step in page:
-            row = rows_of(step.outputs)[index]
+            row = StepRows.of(step).rows[index]
             if row is not None:
                 steps.append(of_step(names, row[1:], agent_time(row[0], digits)))
     return _key("agents") + msgspec.json.encode(merged(steps, flat=flat))
@@ -129,7 +129,7 @@ def _written(log: SessionLog, columns: list[_Column], flat: bool) -> Iterator[by
     yield first.before
     comma = b""
     for page in log.pages():
-        rows = [rows_of(step.outputs) for step in page]
+        rows = [StepRows.of(step).rows for step in page]
         piece = _piece(rows, first, digits, flat)
         if piece:
             yield comma + piece
@@ -173,7 +173,7 @@ def _state(log: SessionLog) -> Iterator[bytes]:
         before = b"," + _key(name) + b"{"
         for page in log.pages():
             for step in page:
-                rows = rows_of(step.outputs)
+                rows = StepRows.of(step).rows
                 time = next(
                     time_text(row[0], at) for row, at in zip(rows, digits, strict=True) if row is not None
                 )

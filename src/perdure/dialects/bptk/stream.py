@@ -10,7 +10,7 @@ from itertools import islice
 from perdure.dialects.bptk.instance import Instance
 from perdure.dialects.bptk.overrides import Overrides
 from perdure.dialects.bptk.stream_keys import chunk_key, recorded_steps
-from perdure.drivers.session_requests import Answer, StepRequest, StepRows, rows_of
+from perdure.drivers.session_requests import Answer, StepRequest, StepRows
 from perdure.drivers.session_spec import SessionSpec
 from perdure.drivers.sessions import Sessions
 from perdure.errors import NoSession, RunNotFound
@@ -103,5 +103,5 @@ class Stream:
         except RunNotFound:  # it was deleted through the native API
             raise NoSession from None
         spec = SessionSpec.from_blob(run.spec)
-        rows = [StepRows(step.position, rows_of(step.outputs)) for step in steps]
+        rows = [StepRows.of(step) for step in steps]
         return Answer(run.id, spec, rows, finished=False, replayed=True)
