@@ -37,7 +37,7 @@ from perdure.drivers.session_requests import (
 from perdure.drivers.session_spec import KIND, SessionSpec
 from perdure.drivers.stepping import MAX_CRASHES, Stepping
 from perdure.drivers.threads import Threads
-from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.drivers.uninterrupted import Uninterrupted, uninterrupted
 from perdure.drivers.upgrade import upgrade_session
 from perdure.drivers.views import positions_of
 from perdure.errors import EngineCrashed, Fenced, PerdureError, PositionConflict, VersionConflict
@@ -126,11 +126,43 @@ class Sessions:
 
     # Making and ending --------------------------------------------------------------------------------------
 
+    @uninterrupted
     async def create(
         self, owner: str, request: NewSession, key: Key | None = None, label: Label = NO_LABEL
     ) -> Created:
         """Create a session; it is durable when this returns."""
-        return await self._uninterrupted.do(self._create(owner, request, key, label))
+        if (made := await self.made(owner, key)) is not None:
+            return made
+        run_id = new_run_id()
+
+        def start() -> tuple[LiveSession, Run, Savepoint]:
+            self.store.check_quota(owner, self._quota)
+            # Decoded from what is stored, it shares nothing with the request, whose lists may change.
+            spec = new_session_spec(request, self.catalogue, self._settings, self._numerics)
+            spec = SessionSpec.from_blob(spec.to_blob())
+            check_step_limits(self._settings, 1, sum(len(part.outputs) for part in spec.scenarios))
+            live = self._live.start(run_id, owner, spec)
+            run = new_run(run_id, KIND, owner, spec.to_blob(), label)
+            try:
+                return live, run, live.savepoint()
+            except BaseException:
+                live.close()
+                raise
+
+        live, run, savepoint = await self._threads.compute(start)
+        kept = False
+        try:
+            created = await asyncio.wrap_future(
+                self.store.submit(CreateRun(run, encoded(savepoint), key, quota=self._quota))
+            )
+            if not created.replayed:
+                live.guard = Unleased.of(created.run)
+                self._live.keep(live)
+                kept = True
+        finally:
+            if not kept:
+                self._live.discard(live)
+        return created
 
     async def made(self, owner: str, key: Key | None) -> Created | None:
         """Return the session that was created with a key, whatever is configured now; None if there is none.
@@ -150,6 +182,7 @@ class Sessions:
         (created,) = await self.forks(owner, run_id, [ForkSession(step=position)], key)
         return created
 
+    @uninterrupted
     async def forks(
         self,
         owner: Owner,
@@ -163,8 +196,21 @@ class Sessions:
         The key of each has its index, from 0, as the ordinal. Each has no name and the tags of the other
         session, unless the label change at its index says otherwise.
         """
-        return await self._uninterrupted.do(self._fork(owner, run_id, requests, key, labels))
+        maker = (await self.run(owner, run_id)).owner if owner is None else owner
+        if key is not None and (made := await self._all_made(maker, key, len(requests))):
+            return made
+        check_forks(self._settings, len(requests))
+        parent = await self.run(owner, run_id)
+        forking = Forking(self.store, self._live, parent, self._settings)
 
+        def prepare() -> list[Fork]:
+            self.store.check_quota(parent.owner, self._quota)
+            return forking.prepare(requests, key, labels)
+
+        forks = await self._threads.compute(prepare)
+        return await asyncio.wrap_future(self.store.submit(ForkRuns(forks, quota=self._quota)))
+
+    @uninterrupted
     async def stop(
         self,
         owner: Owner,
@@ -174,22 +220,57 @@ class Sessions:
     ) -> Run:
         """End a session; its results stay readable."""
         change = Change(state=RunStatus.STOPPED, outcome=outcome, reason=reason)
-        return await self._uninterrupted.do(self._stop(owner, run_id, change))
+        # Without the lock: a step may take long, and is fenced by the change.
+        run = await self.run(owner, run_id)
+        try:
+            while True:
+                check(KIND, run.state, RunStatus.STOPPED)
+                with suppress(VersionConflict):  # its name or tags have changed meanwhile
+                    return await asyncio.wrap_future(
+                        self.store.submit(ChangeRun(run_id, run.version, change))
+                    )
+                run = await self.run(owner, run_id)
+        finally:
+            self._live.give_up(run_id)  # even if another server has ended the run
 
+    @uninterrupted
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Delete a session with its results."""
-        await self._uninterrupted.do(self._delete(owner, run_id))
+        await self.run(owner, run_id)
+        await asyncio.wrap_future(self.store.submit(DeleteRun(run_id)))
+        self._live.give_up(run_id)
 
+    @uninterrupted
     async def upgrade(self, owner: Owner, run_id: str) -> Upgraded:
         """Bring a session to the current versions of its models, by their upgrade functions."""
-        return await self._uninterrupted.do(self._upgrade(owner, run_id))
+        async with self._locks.hold(run_id):
+            while True:
+                run = await self.run(owner, run_id)
+                self._live.drop(run_id)
+                upgrade = partial(upgrade_session, self.store, run, self.catalogue)
+                append, replayed = await self._threads.compute(upgrade)
+                try:
+                    await asyncio.wrap_future(append)
+                except (Fenced, PositionConflict):  # another server has stepped or changed it
+                    if self.store.unavailable is not None:
+                        raise
+                else:
+                    return Upgraded(await self.run(owner, run_id), replayed)
 
+    @uninterrupted
     async def examine(self, owner: Owner, run_id: str, *, repair: bool) -> list[Finding]:
         """Check all checksums of a session; with `repair`, restore damaged parts by replay."""
-        return await self._uninterrupted.do(self._examine(owner, run_id, repair))
+        async with self._locks.hold(run_id):
+            run = await self.run(owner, run_id)
+
+            def begin(savepoint: Savepoint | None) -> LiveSession:
+                return self._live.begin(run, SessionSpec.from_blob(run.spec), savepoint)
+
+            return await self._threads.compute(lambda: examine(self.store, run, begin, repair=repair))
 
     # Stepping -----------------------------------------------------------------------------------------------
 
+    @uninterrupted
     async def step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None = None) -> Answer:
         """Take steps; they are durable when this returns.
 
@@ -209,7 +290,16 @@ class Sessions:
         ModelChanged, OtherNumerics, ReplayMismatch, NoSavepoint
             If the session can't be restored exactly.
         """
-        return await self._uninterrupted.do(self._step(owner, run_id, request, key))
+        begun = time.perf_counter()
+        with tracing.span("step", run=run_id, steps=request.steps):
+            async with self._locks.hold(run_id):
+                answer = await self._stepping.step(owner, run_id, request, key)
+        if answer.replayed:
+            self._metrics.replayed_answers.inc()
+        else:
+            self._metrics.steps.inc(len(answer.steps))
+            self._metrics.step_seconds.observe(time.perf_counter() - begun)
+        return answer
 
     # Reading ------------------------------------------------------------------------------------------------
 
@@ -245,12 +335,26 @@ class Sessions:
         await self.run(owner, run_id)
         return await self._threads.read(lambda: self.store.savepoints(run_id))
 
+    @uninterrupted
     async def take_savepoint(
         self, owner: Owner, run_id: str, name: str | None, pinned: bool
     ) -> SavepointInfo:
         """Take a savepoint of a session at its current step."""
         run = await self.run(owner, run_id)
-        return await self._uninterrupted.do(self._take_savepoint(run, name, pinned))
+        async with self._locks.hold(run.id):
+            crashes = 0
+            while True:
+                live = await self._stepping.touch(run.owner, run.id, current=True)
+                try:
+                    return await self._save_here(live, name, pinned)
+                except EngineCrashed:
+                    self._live.drop(run.id)
+                    crashes += 1
+                    if crashes > MAX_CRASHES:
+                        raise
+                except Fenced:  # another server has changed it
+                    if self.store.unavailable is not None:
+                        raise
 
     async def mark_savepoint(
         self, owner: Owner, run_id: str, timestamp: int, name: str | None, pinned: bool
@@ -287,62 +391,6 @@ class Sessions:
 
     # The work -----------------------------------------------------------------------------------------------
 
-    async def _create(self, owner: str, request: NewSession, key: Key | None, label: Label) -> Created:
-        if (made := await self.made(owner, key)) is not None:
-            return made
-        run_id = new_run_id()
-
-        def start() -> tuple[LiveSession, Run, Savepoint]:
-            self.store.check_quota(owner, self._quota)
-            # Decoded from what is stored, it shares nothing with the request, whose lists may change.
-            spec = new_session_spec(request, self.catalogue, self._settings, self._numerics)
-            spec = SessionSpec.from_blob(spec.to_blob())
-            check_step_limits(self._settings, 1, sum(len(part.outputs) for part in spec.scenarios))
-            live = self._live.start(run_id, owner, spec)
-            run = new_run(run_id, KIND, owner, spec.to_blob(), label)
-            try:
-                return live, run, live.savepoint()
-            except BaseException:
-                live.close()
-                raise
-
-        live, run, savepoint = await self._threads.compute(start)
-        kept = False
-        try:
-            created = await asyncio.wrap_future(
-                self.store.submit(CreateRun(run, encoded(savepoint), key, quota=self._quota))
-            )
-            if not created.replayed:
-                live.guard = Unleased.of(created.run)
-                self._live.keep(live)
-                kept = True
-        finally:
-            if not kept:
-                self._live.discard(live)
-        return created
-
-    async def _fork(
-        self,
-        owner: Owner,
-        run_id: str,
-        requests: Sequence[ForkSession],
-        key: Key | None,
-        labels: Sequence[LabelChange],
-    ) -> list[Created]:
-        maker = (await self.run(owner, run_id)).owner if owner is None else owner
-        if key is not None and (made := await self._all_made(maker, key, len(requests))):
-            return made
-        check_forks(self._settings, len(requests))
-        parent = await self.run(owner, run_id)
-        forking = Forking(self.store, self._live, parent, self._settings)
-
-        def prepare() -> list[Fork]:
-            self.store.check_quota(parent.owner, self._quota)
-            return forking.prepare(requests, key, labels)
-
-        forks = await self._threads.compute(prepare)
-        return await asyncio.wrap_future(self.store.submit(ForkRuns(forks, quota=self._quota)))
-
     async def _all_made(self, owner: str, key: Key, count: int) -> list[Created]:
         """Return the runs that were created with a key, one for each ordinal; none if one is missing."""
         found: list[Created] = []
@@ -352,77 +400,6 @@ class Sessions:
                 return []
             found.append(made)
         return found
-
-    async def _stop(self, owner: Owner, run_id: str, change: Change) -> Run:
-        # Without the lock: a step may take long, and is fenced by the change.
-        run = await self.run(owner, run_id)
-        try:
-            while True:
-                check(KIND, run.state, RunStatus.STOPPED)
-                with suppress(VersionConflict):  # its name or tags have changed meanwhile
-                    return await asyncio.wrap_future(
-                        self.store.submit(ChangeRun(run_id, run.version, change))
-                    )
-                run = await self.run(owner, run_id)
-        finally:
-            self._live.give_up(run_id)  # even if another server has ended the run
-
-    async def _delete(self, owner: Owner, run_id: str) -> None:
-        await self.run(owner, run_id)
-        await asyncio.wrap_future(self.store.submit(DeleteRun(run_id)))
-        self._live.give_up(run_id)
-
-    async def _upgrade(self, owner: Owner, run_id: str) -> Upgraded:
-        async with self._locks.hold(run_id):
-            while True:
-                run = await self.run(owner, run_id)
-                self._live.drop(run_id)
-                upgrade = partial(upgrade_session, self.store, run, self.catalogue)
-                append, replayed = await self._threads.compute(upgrade)
-                try:
-                    await asyncio.wrap_future(append)
-                except (Fenced, PositionConflict):  # another server has stepped or changed it
-                    if self.store.unavailable is not None:
-                        raise
-                else:
-                    return Upgraded(await self.run(owner, run_id), replayed)
-
-    async def _examine(self, owner: Owner, run_id: str, repair: bool) -> list[Finding]:
-        async with self._locks.hold(run_id):
-            run = await self.run(owner, run_id)
-
-            def begin(savepoint: Savepoint | None) -> LiveSession:
-                return self._live.begin(run, SessionSpec.from_blob(run.spec), savepoint)
-
-            return await self._threads.compute(lambda: examine(self.store, run, begin, repair=repair))
-
-    async def _take_savepoint(self, run: Run, name: str | None, pinned: bool) -> SavepointInfo:
-        async with self._locks.hold(run.id):
-            crashes = 0
-            while True:
-                live = await self._stepping.touch(run.owner, run.id, current=True)
-                try:
-                    return await self._save_here(live, name, pinned)
-                except EngineCrashed:
-                    self._live.drop(run.id)
-                    crashes += 1
-                    if crashes > MAX_CRASHES:
-                        raise
-                except Fenced:  # another server has changed it
-                    if self.store.unavailable is not None:
-                        raise
-
-    async def _step(self, owner: Owner, run_id: str, request: StepRequest, key: Key | None) -> Answer:
-        begun = time.perf_counter()
-        with tracing.span("step", run=run_id, steps=request.steps):
-            async with self._locks.hold(run_id):
-                answer = await self._stepping.step(owner, run_id, request, key)
-        if answer.replayed:
-            self._metrics.replayed_answers.inc()
-        else:
-            self._metrics.steps.inc(len(answer.steps))
-            self._metrics.step_seconds.observe(time.perf_counter() - begun)
-        return answer
 
     async def _save_here(self, live: LiveSession, name: str | None, pinned: bool) -> SavepointInfo:
         savepoint = await self._threads.compute(live.savepoint)

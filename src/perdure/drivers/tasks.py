@@ -21,7 +21,7 @@ from perdure.drivers.task_examination import examine_task
 from perdure.drivers.task_registry import TaskRegistry
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.threads import Threads
-from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.drivers.uninterrupted import Uninterrupted, uninterrupted
 from perdure.drivers.views import views_of
 from perdure.errors import (
     Damaged,
@@ -172,6 +172,7 @@ class Tasks:
 
     # Creation and control -----------------------------------------------------------------------------------
 
+    @uninterrupted
     async def create(
         self, owner: str, request: NewTask, key: Key | None = None, label: Label = NO_LABEL
     ) -> Created:
@@ -186,7 +187,29 @@ class Tasks:
         KindNotAllowed
             If this server runs no tasks.
         """
-        return await self._uninterrupted.do(self._create(owner, request, key, label))
+        self._check_allowed()
+        if key is not None:
+            made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
+            if made is not None:
+                return Created(made, replayed=True)
+
+        def prepare() -> tuple[TaskSpec, Mapping[str, bytes], float]:
+            self._store.check_quota(owner, self._quota)
+            task = self.registry.get(request.task)
+            read_input(task, request.input)
+            return *self.registry.spec(request.task, request.input), self._timeout(task, request.timeout)
+
+        spec, files, timeout = await self._threads.compute(prepare)
+        if files:
+            await self._files.keep(spec.sha256, files)
+        run = new_run(new_run_id(), KIND, owner, spec.to_blob(), label)
+        execution = Execution(run_id=run.id, kind=KIND, owner=owner, timeout=timeout, needs=spec.needs)
+        created = await asyncio.wrap_future(
+            self._store.submit(CreateRun(run, key=key, quota=self._quota, execution=execution))
+        )
+        await keep_trace(self._store, created.run.id)
+        await self._executor.submit(created.run.id)
+        return created
 
     async def stop(self, owner: Owner, run_id: str) -> Run:
         """End a task permanently, and return when its processes have ended; a waiting task never starts.
@@ -208,10 +231,15 @@ class Tasks:
         self._check_allowed()
         return await self._want(owner, run_id, DesiredState.STARTED)
 
+    @uninterrupted
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Delete a task with its result; an unfinished task is stopped first."""
         run = await self._find(owner, run_id)
-        await self._uninterrupted.do(self._delete(owner, run))
+        if run.state not in FINAL:
+            with suppress(RunFinished):  # the task has ended meanwhile
+                await self._stop(owner, run.id)
+        await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
+        await forget_trace(self._store, run.id)
 
     async def aclose(self) -> None:
         """Wait for pending requests; the executor handles running tasks."""
@@ -288,31 +316,6 @@ class Tasks:
         if not self._settings.allow_tasks:
             raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_TASKS")
 
-    async def _create(self, owner: str, request: NewTask, key: Key | None, label: Label) -> Created:
-        self._check_allowed()
-        if key is not None:
-            made = await self._threads.read(lambda: self._store.run_by_key(owner, key))
-            if made is not None:
-                return Created(made, replayed=True)
-
-        def prepare() -> tuple[TaskSpec, Mapping[str, bytes], float]:
-            self._store.check_quota(owner, self._quota)
-            task = self.registry.get(request.task)
-            read_input(task, request.input)
-            return *self.registry.spec(request.task, request.input), self._timeout(task, request.timeout)
-
-        spec, files, timeout = await self._threads.compute(prepare)
-        if files:
-            await self._files.keep(spec.sha256, files)
-        run = new_run(new_run_id(), KIND, owner, spec.to_blob(), label)
-        execution = Execution(run_id=run.id, kind=KIND, owner=owner, timeout=timeout, needs=spec.needs)
-        created = await asyncio.wrap_future(
-            self._store.submit(CreateRun(run, key=key, quota=self._quota, execution=execution))
-        )
-        await keep_trace(self._store, created.run.id)
-        await self._executor.submit(created.run.id)
-        return created
-
     async def _stop(self, owner: Owner, run_id: str) -> Run:
         await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, DesiredState.STOPPED)))
         await self._executor.cancel(run_id)
@@ -323,13 +326,6 @@ class Tasks:
         await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
         await self._executor.submit(run_id)
         return await self._find(owner, run_id)
-
-    async def _delete(self, owner: Owner, run: Run) -> None:
-        if run.state not in FINAL:
-            with suppress(RunFinished):  # the task has ended meanwhile
-                await self._stop(owner, run.id)
-        await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
-        await forget_trace(self._store, run.id)
 
     async def _ended(self, owner: Owner, run_id: str) -> Run:
         """Wait until a task has ended, but at limit `PATIENCE`."""

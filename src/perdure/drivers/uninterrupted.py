@@ -1,14 +1,16 @@
 """Work that is done to its end, even if the caller is cancelled meanwhile."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import structlog
 
-__all__ = ["Uninterrupted"]
+__all__ = ["Uninterrupted", "uninterrupted"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 log = structlog.get_logger(__name__)
 
@@ -35,3 +37,25 @@ class Uninterrupted:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("request_failed", error=str(error))  # the caller may be gone
+
+
+class _Worker(Protocol):
+    """Whose methods are done to their end."""
+
+    @property
+    def _uninterrupted(self) -> Uninterrupted: ...
+
+
+W = TypeVar("W", bound=_Worker)
+
+
+def uninterrupted(
+    method: Callable[Concatenate[W, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[W, P], Coroutine[Any, Any, T]]:
+    """Let a method be done to its end by the `Uninterrupted` of its object."""
+
+    @wraps(method)
+    async def done(self: W, /, *given: P.args, **named: P.kwargs) -> T:
+        return await self._uninterrupted.do(method(self, *given, **named))
+
+    return done

@@ -28,7 +28,7 @@ from perdure.dialects.bptk.watch import Kept
 from perdure.drivers.locks import RunLocks
 from perdure.drivers.session_requests import Answer, Owner
 from perdure.drivers.sessions import Sessions
-from perdure.drivers.uninterrupted import Uninterrupted
+from perdure.drivers.uninterrupted import Uninterrupted, uninterrupted
 from perdure.errors import (
     ExternalStateChanged,
     ExternalStateLocked,
@@ -129,6 +129,7 @@ class Instances:
 
     # Using one ----------------------------------------------------------------------------------------------
 
+    @uninterrupted
     async def on(
         self, owner: Owner, instance_id: str, work: Callable[[Instance], Awaitable[T]], *, touch: bool = True
     ) -> T:
@@ -150,8 +151,9 @@ class Instances:
                 if touch:
                     await self._touched(instance_id, began)
 
-        return await self._uninterrupted.do(self._repeated(instance_id, found))
+        return await self._repeated(instance_id, found)
 
+    @uninterrupted
     async def advance(self, owner: Owner, instance_id: str, take: Take) -> Answer | None:
         """Take steps of an instance under its lock; raise `InstanceNotFound` if there is none.
 
@@ -176,7 +178,7 @@ class Instances:
                     raise failure
                 return answer
 
-        return await self._uninterrupted.do(self._repeated(instance_id, advanced))
+        return await self._repeated(instance_id, advanced)
 
     async def own(self, owner: Owner) -> list[Instance]:
         """Return an owner's instances that are in the store and haven't timed out."""
@@ -202,6 +204,7 @@ class Instances:
 
     # Starting and ending ------------------------------------------------------------------------------------
 
+    @uninterrupted
     async def start(
         self, owner: str, number: int, lasting: Mapping[str, int | float], key: Key | None
     ) -> list[str]:
@@ -212,33 +215,26 @@ class Instances:
             ids = [new_instance_id() for _ in range(number)]
         else:
             ids = [keyed_instance_id(owner, key.text, ordinal) for ordinal in range(number)]
-
-        async def started() -> None:
-            async with self.held(*ids):
-                for overtaken in range(MAX_OVERTAKEN + 1):
-                    missing = [it for it in ids if key is None or not await self._is_started(it, key)]
-                    try:
-                        await self._add(owner, missing, lasting, key)
-                        return
-                    except (VersionConflict, ExternalStateChanged):  # another server has started one of them
-                        if overtaken == MAX_OVERTAKEN:
-                            raise
-
-        await self._uninterrupted.do(started())
+        async with self.held(*ids):
+            for overtaken in range(MAX_OVERTAKEN + 1):
+                missing = [it for it in ids if key is None or not await self._is_started(it, key)]
+                try:
+                    await self._add(owner, missing, lasting, key)
+                    break
+                except (VersionConflict, ExternalStateChanged):  # another server has started one of them
+                    if overtaken == MAX_OVERTAKEN:
+                        raise
         return ids
 
+    @uninterrupted
     async def stop(self, owner: Owner, instance_id: str, reason: str) -> bool:
         """Delete an instance and end its session; returns False if it belongs to another owner."""
-
-        async def stopped() -> bool:
-            async with self.held(instance_id):
-                kept = await self._rows.read(instance_id)
-                known = self._rows.damaged(instance_id) if kept is None else kept.instance
-                if known is not None and owner is not None and known.owner != owner:
-                    return False
-                return await self._remove(instance_id, Outcome.TERMINATED, reason)
-
-        return await self._uninterrupted.do(stopped())
+        async with self.held(instance_id):
+            kept = await self._rows.read(instance_id)
+            known = self._rows.damaged(instance_id) if kept is None else kept.instance
+            if known is not None and owner is not None and known.owner != owner:
+                return False
+            return await self._remove(instance_id, Outcome.TERMINATED, reason)
 
     async def sweep(self) -> None:
         """Expire instances; some must be loaded first to know whether they have expired."""
@@ -287,17 +283,16 @@ class Instances:
 
     # All of them --------------------------------------------------------------------------------------------
 
+    @uninterrupted
     async def save_all(self, instances: Iterable[Instance]) -> None:
         """Write existing instances through to the adapter, concurrently."""
-
-        async def save(ids: list[str]) -> None:
+        if self._copies.mirrored:
+            ids = [instance.id for instance in instances]
             async with self.held(*ids):
                 found = [await self.get(instance_id) for instance_id in ids]
                 await self._copies.save_all([instance for instance in found if instance is not None])
 
-        if self._copies.mirrored:
-            await self._uninterrupted.do(save([instance.id for instance in instances]))
-
+    @uninterrupted
     async def load_all(self, *, reread: bool = True) -> None:
         """Load all instances of the adapter; those in the store are up to date already.
 
@@ -309,16 +304,12 @@ class Instances:
         reread
             Whether a request may have changed an instance since it was listed.
         """
-
-        async def load() -> None:
-            for instance_id, held in (await self._copies.listed()).items():
-                async with self.held(instance_id):
-                    await self._copies.load_listed(instance_id, None if reread else held)
-
         if self._copies.externalized:
             await self._copies.look_elsewhere(check=True)
         elif self._copies.mirrored:
-            await self._uninterrupted.do(load())
+            for instance_id, held in (await self._copies.listed()).items():
+                async with self.held(instance_id):
+                    await self._copies.load_listed(instance_id, None if reread else held)
 
     # The work, under the lock -------------------------------------------------------------------------------
 
