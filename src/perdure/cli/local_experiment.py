@@ -7,7 +7,7 @@ server does, works on one run in a child process under a guard, and closes the s
 import shlex
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +157,11 @@ async def _opened(folder: Path) -> AsyncIterator[AppServices]:
     settings = settings.model_copy(update=own_settings | own_places)
     configure_logging("ERROR", as_json=False)
     own.mkdir(exist_ok=True)
-    store = open_configured(settings)
-    try:
+    with closing(open_configured(settings)) as store:
         app = create_app(store, Catalogue(), settings, dialects=())
         async with app.router.lifespan_context(app):
             context: AppServices = app.state.services
             yield context
-    finally:
-        store.close()
 
 
 async def _taken_up(

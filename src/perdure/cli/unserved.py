@@ -1,7 +1,7 @@
 """A store without a server: opened in this process, with the same app that a server has."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from perdure.api.app import App, create_app
 from perdure.cli.models import load_catalogue
@@ -30,19 +30,16 @@ async def app_of(settings: Settings, models: str | None, *, administrator_socket
     settings = settings.model_copy(update={"keep_finished": {}})  # only a server deletes on its own
     if not find_scheme(settings.store).shared:  # --store names another one than that of the environment
         settings = settings.model_copy(update={"store_listen": None})
-    opened = open_configured(settings, create=False)
-    try:
+    with closing(open_configured(settings, create=False)) as store:
         with libraries_apart():
             catalogue = load_catalogue(models)
         app = create_app(
-            opened,
+            store,
             catalogue,
             settings,
             administrator_socket=administrator_socket,
-            executor=Unplaced(opened),
+            executor=Unplaced(store),
             dialects=(),
         )
         async with app.router.lifespan_context(app):
             yield app
-    finally:
-        opened.close()

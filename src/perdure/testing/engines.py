@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from perdure.engines.base import Engine
@@ -57,18 +58,14 @@ class EngineConformance:
 
     def check_port(self) -> None:
         """Check that the engine has the port's methods, and is before its first step."""
-        engine = self._fresh()
-        try:
+        with closing(self._fresh()) as engine:
             assert isinstance(engine, Engine), f"{type(engine).__name__} lacks methods of the engine port"
             assert type(engine.time) is float, f"time must be a float, not {engine.time!r}"
             assert engine.finished is False, "a fresh engine must have something left to step"
-        finally:
-            engine.close()
 
     def check_validates(self) -> None:
         """Check that `validate` refuses exactly what `step` refuses, at every step, and changes nothing."""
-        engine = self._fresh()
-        try:
+        with closing(self._fresh()) as engine:
             for step, inputs in enumerate(self._inputs):
                 if engine.finished:
                     break
@@ -81,21 +78,16 @@ class EngineConformance:
                     self._check_step_refuses(wrong, before, refusal)
                 assert encode(engine.snapshot()) == before, f"validate changed the engine at step {step}"
                 engine.step(inputs)
-        finally:
-            engine.close()
 
     def _check_step_refuses(self, inputs: Mapping[str, Any], state: bytes, beforehand: PerdureError) -> None:
         """Check that an engine at `state` refuses `inputs` with the error that `validate` raised."""
         # A new engine, since one that has raised an error can't be used again.
-        engine = self._fresh()
-        try:
+        with closing(self._fresh()) as engine:
             engine.restore(decode(state))
             refusal = _refusal(engine.step, inputs)
             assert (type(refusal), str(refusal)) == (type(beforehand), str(beforehand)), (
                 f"with {inputs!r:.300} validate says {beforehand!r}, step {refusal!r}"
             )
-        finally:
-            engine.close()
 
     def check_repeats(self) -> None:
         """Check that the same config and inputs give the same outputs, bit for bit."""
@@ -107,17 +99,13 @@ class EngineConformance:
         """Check the law of engines at every step, the start and the end included."""
         uninterrupted = self._recorded()
         for cut in range(len(uninterrupted) + 1):
-            engine = self._fresh()
-            try:
+            with closing(self._fresh()) as engine:
                 for inputs in self._inputs[:cut]:
                     engine.step(inputs)
                 # Through bytes, as in a savepoint, so that nothing of the old engine is shared.
                 state = decode(encode(engine.snapshot()))
                 time, finished = engine.time, engine.finished
-            finally:
-                engine.close()
-            resumed = self._fresh()
-            try:
+            with closing(self._fresh()) as resumed:
                 resumed.restore(state)
                 where = f"after a snapshot at step {cut}"
                 assert (resumed.time, resumed.finished) == (time, finished), f"time differs {where}"
@@ -127,8 +115,6 @@ class EngineConformance:
                     assert answer == uninterrupted[step], (
                         f"{where}, step {step} answers {_shown(answer)}, not {_shown(uninterrupted[step])}"
                     )
-            finally:
-                resumed.close()
 
     def _fresh(self) -> Engine:
         engine = self._make()
@@ -137,16 +123,13 @@ class EngineConformance:
 
     def _recorded(self) -> list[bytes]:
         """Return the encoded outputs of an uninterrupted run."""
-        engine = self._fresh()
-        try:
+        with closing(self._fresh()) as engine:
             outputs = []
             for inputs in self._inputs:
                 if engine.finished:
                     break
                 outputs.append(encode(dict(engine.step(inputs))))
             return outputs
-        finally:
-            engine.close()
 
 
 def _refusal(method: Callable[[Mapping[str, Any]], object], inputs: Mapping[str, Any]) -> PerdureError | None:

@@ -19,8 +19,5 @@ class StoreOpening:
     @contextlib.contextmanager
     def opened(self, folder: Path, *, keep: int = 3, keep_lines: int = 10_000) -> Iterator[Store]:
         """Open the store, and close it after the block."""
-        store = self.open_store(folder, keep=keep, keep_lines=keep_lines)
-        try:
+        with contextlib.closing(self.open_store(folder, keep=keep, keep_lines=keep_lines)) as store:
             yield store
-        finally:
-            store.close()
