@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from perdure.api.context import Asking, Making, Serving
 from perdure.api.runs import RunId
 from perdure.artifacts import Condition, FileSet, StoredFile
+from perdure.artifacts.experiments import Experiments
 from perdure.artifacts.names import EXPERIMENT_PATTERN, LONGEST_PATH
 from perdure.artifacts.outputs import chunks_of
 from perdure.run import Run
@@ -43,6 +44,14 @@ FilePath = Annotated[
 ]
 IfMatch = Annotated[str, Header(description="ETags one of which the file must have; * for any.")]
 IfNoneMatch = Annotated[str, Header(description="ETags none of which the file may have; * for any.")]
+
+
+async def _owned(serving: Serving, owner: Making) -> Experiments:
+    return serving.artifacts.experiments(owner)
+
+
+Owned = Annotated[Experiments, Depends(_owned)]
+"""The experiments of the caller."""
 
 router = APIRouter(tags=["experiments"])
 
@@ -122,13 +131,12 @@ async def create_experiment(
     request: Request,
     response: Response,
     serving: Serving,
-    owner: Making,
+    experiments: Owned,
 ) -> ExperimentRecord:
     """Make an experiment of a zip; it is there when this answers, and before that nobody sees any of it.
 
     One folder around everything is left out. The same zip once more changes nothing.
     """
-    experiments = serving.artifacts.experiments(owner)
     async with serving.transfers.received(request) as archive:
         made = await serving.transfers.run(lambda: experiments.create(name, archive))
     response.status_code = 200 if made.replayed else 201
@@ -137,16 +145,15 @@ async def create_experiment(
 
 
 @router.get("/experiments", operation_id="list_experiments", responses=error_responses(401, 403, 500, 503))
-async def list_experiments(serving: Serving, owner: Making) -> ExperimentList:
+async def list_experiments(serving: Serving, experiments: Owned) -> ExperimentList:
     """List the experiments, by name."""
-    found = await serving.transfers.run(serving.artifacts.experiments(owner).all)
+    found = await serving.transfers.run(experiments.all)
     return ExperimentList(experiments=[ExperimentSummary(**_summary(files)) for files in found])
 
 
 @router.get("/experiments/{name}", operation_id="read_experiment", responses=error_responses(*_READING))
-async def read_experiment(name: Name, serving: Serving, owner: Making) -> ExperimentRecord:
+async def read_experiment(name: Name, serving: Serving, experiments: Owned) -> ExperimentRecord:
     """List the files of an experiment, by path."""
-    experiments = serving.artifacts.experiments(owner)
     return _record(await serving.transfers.run(lambda: experiments.get(name)))
 
 
@@ -156,9 +163,8 @@ async def read_experiment(name: Name, serving: Serving, owner: Making) -> Experi
     operation_id="delete_experiment",
     responses=error_responses(*_READING),
 )
-async def delete_experiment(name: Name, serving: Serving, owner: Making) -> None:
+async def delete_experiment(name: Name, serving: Serving, experiments: Owned) -> None:
     """Remove an experiment; runs that were made of it keep what they need."""
-    experiments = serving.artifacts.experiments(owner)
     await serving.transfers.run(lambda: experiments.delete(name))
 
 
@@ -171,9 +177,8 @@ async def delete_experiment(name: Name, serving: Serving, owner: Making) -> None
         **error_responses(*_READING),
     },
 )
-async def download_experiment(name: Name, serving: Serving, owner: Making) -> Response:
+async def download_experiment(name: Name, serving: Serving, experiments: Owned) -> Response:
     """Read all files of an experiment as one zip."""
-    experiments = serving.artifacts.experiments(owner)
     files = await serving.transfers.run(lambda: experiments.get(name))
     return download(await serving.transfers.streamed(experiments.zipped(name, files)), f"{name}.zip")
 
@@ -192,15 +197,13 @@ _DOWNLOADED: dict[int | str, dict[str, Any]] = {
     _OF_FILE, operation_id="read_experiment_file", response_class=StreamingResponse, responses=_DOWNLOADED
 )
 async def read_experiment_file(
-    name: Name, path: FilePath, serving: Serving, owner: Making, if_none_match: IfNoneMatch = ""
+    name: Name, path: FilePath, serving: Serving, experiments: Owned, if_none_match: IfNoneMatch = ""
 ) -> Response:
     """Read one file."""
-    experiments = serving.artifacts.experiments(owner)
     file = await serving.transfers.run(lambda: experiments.file(name, path))
     if _is_among(file, if_none_match):
         return Response(status_code=304, headers={"ETag": _tag(file)})
-    chunks = await serving.transfers.streamed(experiments.read(name, file))
-    return download(chunks, path, _of_file(file))
+    return download(await serving.transfers.streamed(experiments.read(name, file)), path, _of_file(file))
 
 
 @router.put(
@@ -219,12 +222,11 @@ async def write_experiment_file(
     request: Request,
     response: Response,
     serving: Serving,
-    owner: Making,
+    experiments: Owned,
     if_match: IfMatch = "",
     if_none_match: IfNoneMatch = "",
 ) -> FileRecord:
     """Add a file, or put it in the place of one; who is reading the experiment gets it as it was."""
-    experiments = serving.artifacts.experiments(owner)
     condition = _condition(if_match, if_none_match)
     async with serving.transfers.received(request) as body:
         put = partial(experiments.put, name, path, chunks_of(body), condition)
@@ -244,12 +246,11 @@ async def delete_experiment_file(
     name: Name,
     path: FilePath,
     serving: Serving,
-    owner: Making,
+    experiments: Owned,
     if_match: IfMatch = "",
     if_none_match: IfNoneMatch = "",
 ) -> None:
     """Remove a file."""
-    experiments = serving.artifacts.experiments(owner)
     condition = _condition(if_match, if_none_match)
     await serving.transfers.run(lambda: experiments.remove(name, path, condition))
 
