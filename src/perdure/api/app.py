@@ -201,12 +201,11 @@ def create_app(
             ],
             installed_dialects() if dialects is None else dialects,
             service.PUBLIC | login.PUBLIC | PUBLIC_PAGE,
+            serves_page=page is not None,
         ),
         settings.cors_origins,
         any_host=bool(tokens),
-        administrator_socket=administrator_socket,
         on_closed=on_closed,
-        serves_page=page is not None,
     )
 
 
@@ -269,12 +268,13 @@ def create_bptk_app(
 
 @dataclass(frozen=True)
 class _Apis:
-    """What an app answers: the native API, its routes of FastAPI, dialects, and which paths are public."""
+    """What an app answers: the native API, its routes of FastAPI, dialects; which paths are public."""
 
     native: Dialect[AppServices]
     routes: Sequence[BaseRoute]
     dialects: Sequence[Dialect[Any]]
     public: Collection[str]
+    serves_page: bool = False
 
 
 def _app(
@@ -285,15 +285,13 @@ def _app(
     origins: Collection[str],
     *,
     any_host: bool,
-    administrator_socket: str | None = None,
     on_closed: Callable[[], None] | None = None,
-    serves_page: bool = False,
 ) -> App:
     """Make an app, which opens with its lifespan what it works with."""
     metrics, limit = Metrics(), Limit(settings.max_body_bytes, "PERDURE_MAX_BODY_BYTES")
     hosts = {host_name(host) or host.lower() for host in (settings.host, *settings.hosts)}
     named = None if any_host or ANY in hosts else hosts
-    policy = OriginPolicy.of(origins, named, administrator_socket)
+    policy = OriginPolicy.of(origins, named, callers.administrator_socket)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -330,12 +328,12 @@ def _app(
             apis.public,
             limit,
             [*experiments.uploads(settings.max_upload_bytes), *login.UPLOADS],
-            PUBLIC_BELOW if serves_page else (),
+            PUBLIC_BELOW if apis.serves_page else (),
         ),
         root_path=settings.root_path or "",
         count=metrics.count_answer,
         log_all=settings.access_log,
     )
     app.tokens_needed, app.hosts, app.origins, app.edge = callers.tokens_needed, hosts, policy, edge
-    app.serves_page = serves_page
+    app.serves_page = apis.serves_page
     return app

@@ -16,7 +16,7 @@ from perdure.api.login_page import login_page
 from perdure.validation import Problem
 from perdure.web.attempts import Attempts
 from perdure.web.auth import Callers, SameOriginNeeded, caller_of
-from perdure.web.bodies import Limit, Upload, decode_object
+from perdure.web.bodies import Limit, Upload, decode_object, media_type
 from perdure.web.cookies import forgotten_cookie, is_from_elsewhere, may_use_cookie, new_cookie
 from perdure.web.errors import error_responses
 from perdure.web.failures import HttpError, invalid_request
@@ -131,7 +131,7 @@ class LoginRoutes:
         headers = headers_of(request.scope)
         if is_from_elsewhere(headers):
             raise SameOriginNeeded()
-        form = _media_type(request) == _FORM
+        form = media_type(headers) == _FORM
         token = await _token(request)
         try:
             done, value = self._log_in(token, "" if request.client is None else request.client.host)
@@ -149,7 +149,7 @@ class LoginRoutes:
         headers = headers_of(request.scope)
         if not may_use_cookie(request.method, headers):
             raise SameOriginNeeded()
-        form = _media_type(request) == _FORM
+        form = media_type(headers) == _FORM
         answer = RedirectResponse(_START_PAGE, 303) if form else Response(status_code=204)
         answer.headers.append(*forgotten_cookie(request.scope, headers))
         return answer
@@ -209,10 +209,6 @@ _TOKEN: Final = {
 }
 
 
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 async def _token(request: Request) -> str:
     """Return the token that is sent, as JSON or by a form.
 
@@ -222,7 +218,7 @@ async def _token(request: Request) -> str:
         If the body is too large (413), neither of them (415, 400), or has something else in it (422).
     """
     data = await request.body()
-    match _media_type(request):
+    match media_type(headers_of(request.scope)):
         case "application/json":
             body = decode_object(data)
         case "application/x-www-form-urlencoded":

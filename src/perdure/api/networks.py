@@ -12,10 +12,11 @@ from pydantic import BaseModel, Field
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
-from perdure.api.schemas import LARGEST_NUMBER, Strict
+from perdure.api.schemas import Strict
 from perdure.drivers.networks import check_network, picture_of
 from perdure.drivers.task_spec import TaskSpec
 from perdure.errors import NetworkError
+from perdure.web.bodies import LARGEST_NUMBER
 from perdure.web.errors import error_responses
 
 __all__ = ["router"]

@@ -13,13 +13,14 @@ from perdure.api.savepoint_schemas import (
     TakeSavepoint,
     savepoint_record,
 )
-from perdure.api.schemas import LARGEST_NUMBER, Name
+from perdure.api.schemas import Name
 from perdure.drivers.experiments.experiments import KIND as EXPERIMENT
 from perdure.drivers.experiments.experiments import Experiments
 from perdure.drivers.sessions import Sessions
 from perdure.drivers.tasks import KIND as TASK
 from perdure.errors import SavepointNotFound
 from perdure.run import Run
+from perdure.web.bodies import LARGEST_NUMBER
 from perdure.web.errors import error_responses
 
 __all__ = ["router"]

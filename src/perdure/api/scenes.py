@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from perdure.api.context import Asking, Serving
 from perdure.api.runs import RunId
-from perdure.api.schemas import LARGEST_NUMBER
+from perdure.web.bodies import LARGEST_NUMBER
 from perdure.web.errors import error_responses
 
 __all__ = ["router"]

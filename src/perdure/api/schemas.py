@@ -12,10 +12,10 @@ from perdure.drivers.session_requests import ForkSession, SessionView
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged, Invalid
 from perdure.run import Run
+from perdure.web.bodies import LARGEST_NUMBER
 from perdure.web.structs import whole
 
 __all__ = [
-    "LARGEST_NUMBER",
     "CreateSession",
     "EditRun",
     "ForkRun",
@@ -35,8 +35,6 @@ __all__ = [
     "fork_of_session",
     "run_fields",
 ]
-
-LARGEST_NUMBER = 2**53 - 1  # every JSON reader takes it as it is
 
 
 def _text(value: str) -> str:

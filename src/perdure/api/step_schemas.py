@@ -13,6 +13,7 @@ from perdure.drivers.live_session import Row
 from perdure.drivers.session_requests import Answer, SettingsPage, StepLogPage
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.drivers.step_inputs import Inputs
+from perdure.web.bodies import LARGEST_NUMBER
 
 __all__ = [
     "LogPage",
@@ -25,8 +26,6 @@ __all__ = [
     "Steps",
     "StepsTaken",
 ]
-
-LARGEST_NUMBER = 2**53 - 1
 
 Whole = Annotated[
     float,
@@ -154,10 +153,9 @@ class LogQuery(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=1000, description="Most steps in the answer.")] = 1000
 
 
-class SettingsQuery(msgspec.Struct, forbid_unknown_fields=True):
+class SettingsQuery(LogQuery, forbid_unknown_fields=True):
     """Which part of what was set is asked for."""
 
-    after: Annotated[int, Meta(ge=0, le=LARGEST_NUMBER, description="The step before the first one.")] = 0
     limit: Annotated[int, Meta(ge=1, le=1000, description="Most changes in the answer.")] = 1000
 
 

@@ -7,12 +7,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from perdure.api.computed_schemas import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
 from perdure.api.label_schemas import RunName, Tags
-from perdure.api.schemas import LARGEST_NUMBER, Name, Strict, digits, run_fields
+from perdure.api.schemas import Name, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged
 from perdure.run import Run
 from perdure.tasks import Task
+from perdure.web.bodies import LARGEST_NUMBER
 
 __all__ = [
     "CreateTask",

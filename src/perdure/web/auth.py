@@ -49,13 +49,15 @@ class Callers:
 
     Attributes
     ----------
+    administrator_socket
+        That path; None without a socket.
     logins
         Whose the cookies of browsers are; None until the app that has logins opens, and without tokens.
     """
 
     def __init__(self, tokens: Tokens, administrator_socket: str | None = None) -> None:
         self._tokens = tokens
-        self._socket = administrator_socket
+        self.administrator_socket = administrator_socket
         self.logins: Logins | None = None
 
     @property
@@ -71,7 +73,7 @@ class Callers:
         by_cookie
             Whether the cookie of a login counts. A token that is sent goes before it, a wrong one too.
         """
-        if self._socket is not None and from_socket(scope, self._socket):
+        if from_socket(scope, self.administrator_socket):
             return _ADMINISTRATOR
         if not self._tokens:
             return _ANYBODY

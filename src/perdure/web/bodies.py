@@ -13,6 +13,7 @@ from perdure.web.failures import HttpError
 from perdure.web.headers import Headers
 
 __all__ = [
+    "LARGEST_NUMBER",
     "Limit",
     "Upload",
     "bounded",
@@ -22,12 +23,14 @@ __all__ = [
     "decode_object",
     "has_body",
     "is_declared",
+    "media_type",
     "read",
     "refuse_repeated_keys",
     "strict",
 ]
 
 JSON = "application/json"
+LARGEST_NUMBER = 2**53 - 1  # a whole number that every JSON reader takes as it is
 
 
 @dataclass(frozen=True)
@@ -122,15 +125,19 @@ def strict(receive: Receive) -> Receive:
     return receive_strict
 
 
+def media_type(headers: Headers) -> str:
+    """Return what a body is declared as, without parameters; an empty text if it isn't."""
+    return headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+
 def is_declared(headers: Headers) -> bool:
     """Return whether a body is declared as JSON of any kind."""
-    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    return media_type == JSON.encode() or media_type.endswith(b"+json")
+    return media_type(headers) == JSON or media_type(headers).endswith("+json")
 
 
 def check_media_type(headers: Headers, needed: str = JSON) -> None:
     """Raise `HttpError` (415) if a body isn't declared as what is needed."""
-    if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != needed.encode():
+    if media_type(headers) != needed:
         name = "JSON" if needed == JSON else needed
         message = f"The body has to be {name}; send `Content-Type: {needed}`."
         raise HttpError(415, "unsupported_media_type", message)

@@ -6,6 +6,7 @@ Unknown fields are ignored, as BPTK does. A body that isn't declared as JSON cou
 from typing import Any
 
 from perdure.dialects.bptk.mistakes import BptkError
+from perdure.web.bodies import LARGEST_NUMBER
 from perdure.web.dialect import Call
 
 __all__ = [
@@ -21,7 +22,6 @@ NO_JSON = "please pass the request with content-type application/json"
 NO_NUMBER = 'expecting a number of steps to be provided in the body as a json {"numberSteps": int}'
 
 EXPECTED_HEADER = b"expected-step"
-LARGEST_NUMBER = 2**53 - 1
 
 
 def need_json(call: Call) -> dict[str, Any]:

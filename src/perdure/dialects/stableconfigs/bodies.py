@@ -3,10 +3,9 @@
 from typing import Any
 
 from perdure.dialects.stableconfigs.mistakes import BadRequest
+from perdure.web.bodies import LARGEST_NUMBER
 
 __all__ = ["question_of"]
-
-LARGEST = 2**53 - 1
 
 
 def question_of(body: dict[str, Any] | None) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def question_of(body: dict[str, Any] | None) -> dict[str, Any]:
         "monomers": _lines(body["monomers"], "monomers"),
         "constraints": _lines(_given(body, "constraints", []), "constraints"),
         "gen": _whole(_given(body, "gen", 1), "gen", 1),
-        "min_polymers": max(0, _whole(_given(body, "init_k", 0), "init_k", -LARGEST)),
+        "min_polymers": max(0, _whole(_given(body, "init_k", 0), "init_k", -LARGEST_NUMBER)),
     }
 
 
@@ -46,6 +45,6 @@ def _lines(value: Any, where: str) -> list[list[str]]:
 
 
 def _whole(value: Any, where: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST_NUMBER:
         raise BadRequest(422, where, "it is a whole number" + (f" from {least} on" if least > 0 else ""))
     return value
