@@ -50,7 +50,9 @@ class Loud:
 def test_whatever_parses_meanwhile_a_tree_is_made() -> None:
     source = "\n".join("x = [f(a, b)[1:2] for a in b if c]" for _ in range(50))
     expected = ast.dump(ast.parse(source))
-    thresholds = gc.get_threshold()
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    gc.collect()
+    gc.freeze()  # else each collection would look through the objects of all other tests
     try:
         for objects in range(100, 150):  # on Python 3.11, three of four of these disturb `ast.parse`
             gc.disable()
@@ -63,6 +65,8 @@ def test_whatever_parses_meanwhile_a_tree_is_made() -> None:
     finally:
         gc.set_threshold(*thresholds)
         gc.enable()
+        if not frozen:
+            gc.unfreeze()
 
 
 def test_what_python_can_never_make_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
