@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import msgspec
-import structlog
 
 from perdure.engines.agents import DataCollector, Model, SimultaneousScheduler
 from perdure.engines.agents.complete_run import CompleteRun
@@ -30,6 +29,7 @@ from perdure.errors import (
 )
 from perdure.execution.environment import allowed
 from perdure.execution.isolated_engine import IsolatedEngine, engines_process
+from perdure.late_logger import LateLogger
 from perdure.scenarios.agent_identity import AgentIdentity
 from perdure.scenarios.model import Settings, unknown_names, without_unknown
 from perdure.scenarios.plain_objects import attributes_of_object, object_with
@@ -38,7 +38,7 @@ from perdure.state.codec import State, pack
 
 __all__ = ["AgentModel", "make_agents"]
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 _PATIENCE = 60.0  # seconds that a start or a snapshot may take, at least
 _HASH_SEED = {"PYTHONHASHSEED": "0"}  # so that sets are walked in the same order in each process

@@ -2,10 +2,8 @@
 
 import importlib.util
 import json
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-from rich.progress import track
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from perdure.engines.run_specs import decimals
 from perdure.errors import Invalid, MissingExtra
@@ -14,7 +12,9 @@ from perdure.scenarios.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "Tree", "results_tree", "run"]
+__all__ = ["Results", "Tree", "results_tree", "run", "tracked"]
+
+T = TypeVar("T")
 
 Series = dict[float, Any]
 Tree = dict[str, dict[str, dict[str, dict[str, Series]]]]
@@ -46,12 +46,21 @@ def run(
     return _data_frame(tree, series_names)
 
 
+def tracked(items: Sequence[T], title: str, progress_bar: bool) -> Iterable[T]:
+    """Return items to loop over, which show their progress if there is to be a bar."""
+    if not progress_bar:
+        return items
+    from rich.progress import track  # takes long, and the process of an engine has no bars
+
+    return track(items, title)
+
+
 def results_tree(
     scenarios: Sequence[Scenario], outputs: Sequence[str], seed: int, progress_bar: bool
 ) -> Tree:
     """Run each scenario as a whole; return manager → scenario → ``equations`` → element → time → value."""
     tree: Tree = {}
-    for scenario in track(scenarios, "Running scenarios", disable=not progress_bar):
+    for scenario in tracked(scenarios, "Running scenarios", progress_bar):
         config = scenario.config(outputs or scenario.elements, seed=seed)
         grid, values = scenario.model.simulate(config)
         places = decimals(config["starttime"], config.get("timestep", config["dt"]))

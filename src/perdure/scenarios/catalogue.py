@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from perdure.engines.system_dynamics import Model
 from perdure.errors import (
     InvalidScenario,
@@ -18,6 +16,7 @@ from perdure.errors import (
     ScenarioNotFound,
     nearest,
 )
+from perdure.late_logger import LateLogger
 from perdure.scenarios.bulk import Results, run
 from perdure.scenarios.files import GivenModel, load_model, model_of, read_definitions, scenario_files
 from perdure.scenarios.manager import Manager, managed
@@ -25,7 +24,7 @@ from perdure.scenarios.scenario import Scenario
 
 __all__ = ["Catalogue", "Names", "check_outputs", "names_of"]
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 Names = str | Iterable[str]
 """Names as a list or, as in BPTK, as one text with commas."""

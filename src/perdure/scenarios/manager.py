@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from perdure.engines.system_dynamics import Model
 from perdure.errors import InvalidOverride, InvalidScenario, suggest
+from perdure.late_logger import LateLogger
 from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.files import (
     GivenModel,
@@ -26,7 +25,7 @@ from perdure.scenarios.scenario import Scenario, frozen
 
 __all__ = ["Manager", "managed"]
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 _MANAGER_KEYS = (
     *("model", "type", "name", "base_constants", "base_points", "units", "scenarios", "source", "timeout"),

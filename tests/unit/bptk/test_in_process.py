@@ -184,14 +184,15 @@ def test_a_program_that_closes_nothing_ends() -> None:
     assert ended.stdout.splitlines()[-1] == "{'smBath': ['base']}"
 
 
-def test_a_models_file_pulls_in_no_web_framework() -> None:
-    web = "{'starlette', 'fastapi', 'uvicorn', 'httpx', 'pydantic_settings'}"
+def test_a_models_file_imports_neither_a_web_framework_nor_what_only_servers_use() -> None:
+    others = "{'starlette', 'fastapi', 'uvicorn', 'httpx', 'anyio', 'pydantic', 'rich', 'structlog'}"
     ended = run_python(
         "import sys\n"
         "from perdure.bptk import Model, sd_functions\n"
-        f"print({web} & sys.modules.keys())\n"
+        f"print({others} & sys.modules.keys())\n"
         "from perdure.bptk import bptk\n"
-        "print({'starlette', 'fastapi', 'uvicorn'} & sys.modules.keys())\n"
+        "bptk()\n"
+        f"print({others} & sys.modules.keys())\n"
     )
     assert ended.stdout.split() == ["set()", "set()"], ended.stderr
 

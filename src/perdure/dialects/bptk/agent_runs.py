@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
 from perdure.engines.agents import Model
 from perdure.engines.system_dynamics.plots import frame_of
 from perdure.errors import Invalid
+from perdure.late_logger import LateLogger
 from perdure.scenarios import Scenario
 from perdure.scenarios.agent_model import AgentModel
 from perdure.scenarios.bulk import results_tree
@@ -26,7 +25,7 @@ __all__ = ["AgentRuns", "agents_frame", "columns_of", "run_with_agents"]
 
 RUN_SPECS = ("starttime", "stoptime", "dt")
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 
 class AgentRuns:

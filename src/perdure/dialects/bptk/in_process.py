@@ -5,16 +5,14 @@ An unknown name is an error with a suggestion, where BPTK-Py logs a line.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import structlog
 
 from perdure.dialects.bptk.agent_query import AgentQuery, has_agents
 from perdure.dialects.bptk.agent_runs import AgentRuns, agents_frame, run_with_agents
 from perdure.dialects.bptk.exporting import Export
 from perdure.dialects.bptk.listing import is_of_type, print_equations, print_scenarios, scenario_names
-from perdure.dialects.bptk.local_session import LocalSession
 from perdure.dialects.bptk.plotting import PlotOptions
 from perdure.dialects.bptk.simulation_scenario import (
     SimulationScenario,
@@ -28,7 +26,7 @@ from perdure.engines.system_dynamics.model import BACKENDS
 from perdure.engines.system_dynamics.plots import PlotStyle, frame_of
 from perdure.engines.system_dynamics.points import checked_points
 from perdure.errors import Invalid, NotFound
-from perdure.observability import configure_logging
+from perdure.late_logger import LateLogger
 from perdure.scenarios import Catalogue, Scenario
 from perdure.scenarios.bulk import Results
 from perdure.scenarios.catalogue import Names, check_outputs, names_of
@@ -38,12 +36,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from perdure.dialects.bptk.local_session import LocalSession
+
 __all__ = ["Bptk"]
 
 SCENARIO_STORAGE = "scenarios/"
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "WARNING", "ERROR")
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 
 class Bptk:
@@ -76,6 +76,8 @@ class Bptk:
         if loglevel is not None:
             if loglevel not in LOG_LEVELS:
                 raise Invalid(f"loglevel is one of {', '.join(LOG_LEVELS)}, not {loglevel!r:.80}.")
+            from perdure.observability import configure_logging  # takes long, as in `late_logger`
+
             configure_logging("WARNING" if loglevel == "WARN" else loglevel, as_json=False)
         configuration = dict(configuration or {})
         self._folder = Path(configuration.pop("scenario_storage", SCENARIO_STORAGE))
@@ -87,7 +89,13 @@ class Bptk:
         self._catalogue.load(self._folder)
         self._handed_out = SimulationScenarios()
         self._agent_runs = AgentRuns()
-        self._session = LocalSession(self._catalogue)
+
+    @cached_property
+    def _session(self) -> "LocalSession":
+        # With a store and an event loop, which a model's file in the process of an engine has no use for.
+        from perdure.dialects.bptk.local_session import LocalSession
+
+        return LocalSession(self._catalogue)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -137,8 +145,9 @@ class Bptk:
         """Read all scenario files again, remove what was registered in Python, and end the session."""
         fresh = Catalogue()
         fresh.load(self._folder)
-        self._session.close()
-        self._catalogue, self._session, self._agent_runs = fresh, LocalSession(fresh), AgentRuns()
+        self.destroy()
+        self.__dict__.pop("_session", None)  # the next one is of the fresh catalogue
+        self._catalogue, self._agent_runs = fresh, AgentRuns()
 
     def run_scenarios(
         self,
@@ -628,7 +637,8 @@ class Bptk:
 
     def destroy(self) -> None:
         """End the session and its thread; does nothing if that was done."""
-        self._session.close()
+        if "_session" in self.__dict__:  # it was used
+            self._session.close()
 
     @classmethod
     def update(cls) -> None:

@@ -7,10 +7,9 @@ succeed. So these are ignored and logged. The engine refuses wrong values.
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-import structlog
-
 from perdure.dialects.bptk.mistakes import BptkError
 from perdure.errors import suggest
+from perdure.late_logger import LateLogger
 from perdure.scenarios import Scenario
 
 __all__ = ["Overrides", "known_overrides", "overrides_of"]
@@ -20,7 +19,7 @@ Overrides = dict[str, dict[str, dict[str, Any]]]
 
 _LONGEST_NAME = 200  # characters of a name in a log line
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 
 def overrides_of(settings: Any) -> Overrides:

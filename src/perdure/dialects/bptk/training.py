@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.progress import track
-
 from perdure.dialects.bptk.agent_query import AgentQuery, has_agents, series_of
 from perdure.dialects.bptk.agent_runs import AgentRuns, columns_of
 from perdure.dialects.bptk.simulation_scenario import system_dynamics_of
 from perdure.errors import Invalid
 from perdure.scenarios import Scenario
+from perdure.scenarios.bulk import tracked
 from perdure.scenarios.system_dynamics import SystemDynamicsModel
 
 __all__ = ["train"]
@@ -44,7 +43,7 @@ def train(
         for number, statistics in enumerate(agent_runs.episodes(scenario, episodes)):
             for name, series in columns_of(series_of(statistics, query, gaps=True)).items():
                 columns.setdefault(prefix + name, {})[number] = [*series.values()][-1]
-    for number in track(range(episodes), "Training", disable=not progress_bar):
+    for number in tracked(range(episodes), "Training", progress_bar):
         for training in trainings:
             prefix = _prefix(training.scenario, scenarios)
             for name, value in training.episode(number, equations).items():

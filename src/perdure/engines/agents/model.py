@@ -7,8 +7,6 @@ import random
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from perdure.engines.agents.agent import Agent
 from perdure.engines.agents.evaluation import Equations, Evaluation
 from perdure.engines.agents.events import Event
@@ -18,6 +16,7 @@ from perdure.engines.agents.saved_agents import note_construction
 from perdure.engines.run_specs import RunSpecs
 from perdure.engines.system_dynamics import Model as SystemDynamics
 from perdure.engines.system_dynamics.attributes import attributes_of
+from perdure.late_logger import LateLogger
 
 if TYPE_CHECKING:
     from perdure.state.codec import State
@@ -27,7 +26,7 @@ __all__ = ["Factory", "Model"]
 Factory = Callable[[int, "Model", Any], Agent]
 """Makes an agent from its id, its model and its properties."""
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 
 class Model(SystemDynamics):

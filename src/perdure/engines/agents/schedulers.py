@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from perdure.engines.agents.events import DelayedEvent, Event
+from perdure.late_logger import LateLogger
 
 if TYPE_CHECKING:
     from perdure.engines.agents.model import Model
@@ -13,7 +12,7 @@ __all__ = ["Scheduler", "SimultaneousScheduler"]
 
 _EXACT = 1e-9  # of a step: a delay of less than this is over
 
-log = structlog.get_logger(__name__)
+log = LateLogger(__name__)
 
 
 class Scheduler:

@@ -16,6 +16,7 @@ from perdure.engines.system_dynamics.expression import AnyModel, Operand, Variab
 from perdure.engines.system_dynamics.plots import PlotStyle, draw, frame_of
 from perdure.engines.system_dynamics.shapes import SCALAR, Index, Shape, label_of
 from perdure.errors import ModelError
+from perdure.late_logger import LateLogger
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +26,8 @@ __all__ = ["RESERVED", "Biflow", "Constant", "Converter", "Element", "Flow", "Ki
 
 RESERVED = "@"
 """What the names of hidden variables start with; no name of an element does."""
+
+log = LateLogger(__name__)
 
 Kind: TypeAlias = Literal["stock", "flow", "biflow", "converter", "constant"]
 
@@ -81,9 +84,6 @@ class Element(Variable):
         if Spread(as_expression(value, where), where).shape.axes:
             raise ModelError(f"{where[0].upper()}{where[1:]} is an array; give each cell its own.")
         if self.kind != "stock" or self.arrayed:
-            import structlog  # takes long, and the process of an engine has no other use for it
-
-            log = structlog.get_logger(__name__)
             log.warning("initial_value_without_effect", element=self.name, kind=self.kind)
         self._initial_value = value
         self.model.changed()
