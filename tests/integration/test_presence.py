@@ -17,7 +17,7 @@ from perdure.errors import StoreUnavailable
 from perdure.execution import local, presence
 from perdure.execution.body import Body
 from perdure.execution.local import LocalExecutor
-from perdure.execution.presence import Announcement, Workers
+from perdure.execution.presence import Announcement, Presence, Workers
 from perdure.execution.unplaced import Unplaced
 from perdure.settings import Settings
 from perdure.stores.base import Store
@@ -49,7 +49,7 @@ def announced(
     store: Store, lacks: dict[str, dict[str, str]], *tags: str, **slots: dict[str, int]
 ) -> Announcement:
     announcement = Announcement(store, secrets.token_hex(4))
-    announcement.put(lacks, tags or (ANY_TAG,), **slots)
+    announcement.put(Presence(lacks, tags or (ANY_TAG,), **slots))
     return announcement
 
 
@@ -89,7 +89,7 @@ def test_a_worker_that_was_killed_does_not_count_for_long(
     monkeypatch.undo()
     announced(store, {"task": {}}).withdraw()  # which removes what is left
     assert store.documents(presence.DIALECT) == []
-    killed.put({"task": {}}, [ANY_TAG])  # it wasn't killed but frozen
+    killed.put(Presence({"task": {}}, [ANY_TAG]))  # it wasn't killed but frozen
     assert Workers(store).lack("task", "", (), "") == ""
 
 
@@ -99,7 +99,7 @@ def test_a_worker_stays_present_after_a_put_whose_outcome_it_did_not_hear(store:
     put = PutDocument(presence.DIALECT, before.id, before.blob, before.version)
     store.submit(put).result(WAIT)  # which it takes for failed
     for _ in range(2):
-        worker.put({"task": {}}, [ANY_TAG])
+        worker.put(Presence({"task": {}}, [ANY_TAG]))
         assert Workers(store).lack("task", "gpu", (), "") == ""
     assert len(store.documents(presence.DIALECT)) == 1
 

@@ -1,7 +1,6 @@
 """The local executor: claims runs from the store, and works on them in guarded child processes."""
 
 import asyncio
-import math
 import os
 import socket
 import time
@@ -17,7 +16,7 @@ from perdure.execution.attempt import SAVING
 from perdure.execution.body import Body
 from perdure.execution.isolation import Isolation
 from perdure.execution.presence import EVERY as ANNOUNCE
-from perdure.execution.presence import Announcement, Presence
+from perdure.execution.presence import MAX_RUNS, Announcement, Presence
 from perdure.execution.scratch import Scratch
 from perdure.execution.sweep import NOBODY, adopt_orphans, sweep
 from perdure.execution.unplaced import settle, settle_group
@@ -259,14 +258,18 @@ class LocalExecutor:
         now = time.monotonic()
         if self._announcement is None or self._closing or now < self._announce_at:
             return
+        self._announce_at = now + ANNOUNCE  # also if it fails
+        await asyncio.to_thread(self._announcement.put, self._presence())
+
+    def _presence(self) -> Presence:
+        """Return what this worker can work on, and what it works on."""
         bodies = self._configuration.bodies
         lacks: dict[str, dict[str, str]] = {kind: {} for kind, body in bodies.items() if not body.waits}
         for (kind, needs), lack in self._lacks.items():
             if lack.what:
                 lacks[kind][needs] = lack.what
-        self._announce_at = now + ANNOUNCE  # also if it fails
-        runs = tuple(self._working)
-        await asyncio.to_thread(self._announcement.put, lacks, self._tags, self.slots, self._busy(), runs)
+        busy = {kind: len(self.working(kind)) for kind in self.slots}
+        return Presence(lacks, sorted(self._tags), self.slots, busy, [*self._working][:MAX_RUNS])
 
     async def _waiting(self) -> Sequence[QueueGroup]:
         """Return the groups of the queue in which a run has no lease, after asking what they lack."""
@@ -355,13 +358,8 @@ class LocalExecutor:
     def _show_slots(self) -> None:
         """Show how many slots are taken and free, unless the announcements of all workers do."""
         if self._announcement is None:
-            here = Presence(math.inf, {}, sorted(self._tags), self.slots, self._busy())
-            for kind, tag, state, number in here.count():
+            for kind, tag, state, number in self._presence().count():
                 self._configuration.metrics.worker_slots.labels(kind, tag, state).set(number)
-
-    def _busy(self) -> dict[str, int]:
-        """Return how many runs of each kind are worked on."""
-        return {kind: len(self.working(kind)) for kind in self.slots}
 
     def _change(self) -> None:
         """Wake everybody who waits for a change."""

@@ -9,13 +9,14 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from perdure.errors import PerdureError, VersionConflict
 from perdure.stores.base import Store
 from perdure.stores.commands import DeleteDocument, PutDocument
 from perdure.stores.queue import ANY_TAG
 
-__all__ = ["EVERY", "Announcement", "Presence", "Workers"]
+__all__ = ["EVERY", "MAX_RUNS", "Announcement", "Presence", "Workers"]
 
 DIALECT = "perdure-workers"
 LASTS = 12.0  # seconds for which a presence counts
@@ -29,8 +30,6 @@ class Presence(msgspec.Struct, frozen=True):
 
     Attributes
     ----------
-    until
-        Until when it counts, by the clock of the store.
     lacks
         For each kind of runs that it works on, what it lacks for the needs of runs, in words.
     tags
@@ -39,19 +38,21 @@ class Presence(msgspec.Struct, frozen=True):
         How many runs of each kind it works on at a time.
     busy
         How many slots of each kind are taken.
-    host
-        The name of its host.
     runs
         The ids of the runs that it works on, at most `MAX_RUNS`.
+    host
+        The name of its host.
+    until
+        Until when it counts, by the clock of the store.
     """
 
-    until: float
     lacks: Mapping[str, Mapping[str, str]]
     tags: Collection[str]
     slots: Mapping[str, int] = {}
     busy: Mapping[str, int] = {}
-    host: str = ""
     runs: Collection[str] = ()
+    host: str = ""
+    until: float = 0.0
 
     def count(self) -> Iterator[tuple[str, str, str, int]]:
         """Yield kind, tag, state and number of the slots."""
@@ -78,19 +79,10 @@ class Announcement:
         self._name = name
         self._version: int | None = None
 
-    def put(
-        self,
-        lacks: Mapping[str, Mapping[str, str]],
-        tags: Collection[str],
-        slots: Mapping[str, int] | None = None,
-        busy: Mapping[str, int] | None = None,
-        runs: Collection[str] = (),
-    ) -> None:
-        """Announce what the worker can work on, for some seconds; the parameters are those of `Presence`."""
+    def put(self, presence: Presence) -> None:
+        """Announce what the worker can work on, for some seconds from now."""
         until = self._store.clock() + LASTS
-        named = [*runs][:MAX_RUNS]
-        presence = Presence(until, lacks, sorted(tags), slots or {}, busy or {}, platform.node(), named)
-        blob = msgspec.msgpack.encode(presence)
+        blob = msgspec.msgpack.encode(replace(presence, host=platform.node(), until=until))
         try:
             self._put(blob)
         except VersionConflict:  # another worker has removed it, or an earlier put was committed after all

@@ -9,7 +9,7 @@ from tests.support.in_process import TASKS, Client, in_process
 from tests.support.waiting import until
 
 from perdure import __version__
-from perdure.execution.presence import Announcement
+from perdure.execution.presence import Announcement, Presence
 from perdure.settings import Settings
 from perdure.stores.memory import MemoryStore
 from perdure.stores.queue import ANY_TAG
@@ -100,8 +100,8 @@ class SharedStore(MemoryStore):
 def test_it_says_what_the_workers_of_a_shared_store_do_and_what_they_lack() -> None:
     store = SharedStore()
     lacks = {"task": {"sha:1": "The package 'pandas' is missing."}, "experiment": {}}
-    Announcement(store, "one").put(lacks, (ANY_TAG,), {"task": 2}, {"task": 1}, ("run",))
-    Announcement(store, "two").put({"task": {}}, ("gpu",), {"task": 1}, {})
+    Announcement(store, "one").put(Presence(lacks, (ANY_TAG,), {"task": 2}, {"task": 1}, ("run",)))
+    Announcement(store, "two").put(Presence({"task": {}}, ("gpu",), {"task": 1}))
     settings = Settings(store="memory://", artifacts_shared=True, tasks=(TASKS,))
     with in_process(settings, store) as client:
         workers = {it["name"]: it for it in client.get("/system").json()["server"]["workers"]}
