@@ -16,10 +16,11 @@ from pydantic import BaseModel, Field
 from perdure.api.context import Serving
 from perdure.api.schemas import Strict, Text
 from perdure.artifacts import Artifacts
+from perdure.durable import sync
 from perdure.errors import BackupRefused, Invalid
 from perdure.places import artifacts_beside
 from perdure.stores.base import Store
-from perdure.stores.files import FOLDER_MODE, make_folder, sync_folder
+from perdure.stores.files import FOLDER_MODE, make_folder
 from perdure.stores.location import FILE
 from perdure.web.auth import refuse_others
 from perdure.web.errors import error_responses
@@ -95,7 +96,7 @@ def back_up(store: Store, artifacts: Artifacts | None, folder: Path) -> Backup:
         store.backup(partial)
         files, files_bytes = (0, 0) if artifacts is None else artifacts.copy(str(beside))
         partial.rename(target)
-        sync_folder(folder)
+        sync(folder)
         return Backup(folder=str(folder), bytes=target.stat().st_size, files=files, files_bytes=files_bytes)
     except BaseException as error:
         for file in (partial, target):

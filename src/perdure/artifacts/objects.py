@@ -14,6 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from perdure.durable import sync, write_file
 from perdure.errors import ArtifactsUnavailable, Invalid, PerdureError
 
 __all__ = ["CHUNK", "Objects"]
@@ -81,7 +82,7 @@ class Objects:
                     file.truncate()
                     file.flush()
                     os.fsync(file.fileno())
-                _sync_folder(target.parent)
+                sync(target.parent)
             else:
                 with self._fs.open(self._path(key), "wb") as file:
                     for chunk in chunks:
@@ -153,22 +154,11 @@ class Objects:
         target = self._local_path(key)
         written = target.with_name(f".{secrets.token_hex(8)}")
         try:
-            with written.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_file(written, data)
             os.link(written, target)
         finally:
             written.unlink(missing_ok=True)
-            _sync_folder(target.parent)  # also if it was there: who wrote it may have died before this
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            sync(target.parent)  # also if it was there: who wrote it may have died before this
 
 
 @contextmanager

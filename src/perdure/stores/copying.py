@@ -3,14 +3,13 @@
 SQLite writes it page by page in one read transaction, so that damage is detected instead of copied.
 """
 
-import os
 from pathlib import Path
 
 import apsw
 
+from perdure.durable import sync
 from perdure.errors import BackupRefused
 from perdure.stores.database import reason, rows
-from perdure.stores.files import sync_folder
 
 __all__ = ["copy_to"]
 
@@ -25,9 +24,5 @@ def copy_to(connection: apsw.Connection, path: Path) -> None:
         raise
     except apsw.Error as error:
         raise BackupRefused(folder=str(path.parent), reason=reason(path, error)) from error
-    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # by now no connection of this process has it open
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-    sync_folder(path.parent)
+    sync(path)  # by now no connection of this process has it open
+    sync(path.parent)

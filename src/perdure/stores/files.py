@@ -1,4 +1,4 @@
-"""The files of a store: their permissions, the durability of their names, and whether they stay in place.
+"""The files of a store: their permissions, and whether they stay in place.
 
 SQLite goes on writing to a file that was deleted, renamed or replaced, and those writes would be lost. So the
 names are checked before anything is acknowledged. The files are never opened here while SQLite has them open:
@@ -9,9 +9,10 @@ import contextlib
 import os
 from pathlib import Path
 
+from perdure.durable import sync
 from perdure.errors import StoreUnavailable
 
-__all__ = ["Files", "make_folder", "make_private", "sync_folder"]
+__all__ = ["Files", "make_folder", "make_private"]
 
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -91,7 +92,7 @@ def make_folder(folder: Path) -> None:
         folder = folder.parent
     for made in reversed(missing):
         made.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        sync_folder(made.parent)
+        sync(made.parent)
 
 
 def make_private(path: Path) -> None:
@@ -107,12 +108,3 @@ def make_private(path: Path) -> None:
         with contextlib.suppress(FileNotFoundError, PermissionError):
             if file.stat().st_mode & 0o777 & ~FILE_MODE:
                 file.chmod(FILE_MODE)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from perdure.durable import sync
 from perdure.errors import StoreUnavailable
-from perdure.stores.files import FILE_MODE, sync_folder
+from perdure.stores.files import FILE_MODE
 
 __all__ = ["Mark", "Tail"]
 
@@ -89,7 +90,7 @@ class Tail:
             self._content = _slot(mark) * 2
             os.pwrite(self._file, self._content, 0)
             os.fsync(self._file)
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
         except OSError as error:
             raise self._unavailable(error) from error
 

@@ -133,10 +133,10 @@ def test_a_blob_whose_writer_was_killed_before_its_folder_was_synced_is_durable_
     def killed(folder: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(objects, "_sync_folder", killed)
+    monkeypatch.setattr(objects, "sync", killed)
     with pytest.raises(KeyboardInterrupt):
         blobs.write(1, digest, b"hello")
-    monkeypatch.setattr(objects, "_sync_folder", synced.append)
+    monkeypatch.setattr(objects, "sync", synced.append)
     blobs.write(1, digest, b"hello")
     assert synced == [tmp_path / "ann" / "blobs"]
 

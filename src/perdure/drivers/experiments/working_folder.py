@@ -16,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from perdure.durable import write_file
+
 __all__ = ["WorkingFolder", "read_working_folder"]
 
 _NOTE = "place.json"
@@ -108,8 +110,5 @@ def read_working_folder(place: Path) -> WorkingFolder | None:
 def _write(path: Path, data: bytes) -> None:
     """Write a file at once: it is there whole or not at all."""
     written = path.with_suffix(".new")
-    with written.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write_file(written, data)
     written.replace(path)

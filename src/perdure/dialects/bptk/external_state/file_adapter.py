@@ -17,6 +17,7 @@ import structlog
 
 from perdure.dialects.bptk.external_state.adapter import ExternalStateAdapter, InstanceState
 from perdure.dialects.bptk.external_state.state_text import to_time, with_references
+from perdure.durable import sync, write_file
 from perdure.errors import ExternalStateLocked, Invalid, StoreLocked
 from perdure.stores.lock import Lock
 
@@ -69,7 +70,7 @@ class FileAdapter(ExternalStateAdapter):
             return
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True, exist_ok=True)
-            _sync(self._folder.parent)
+            sync(self._folder.parent)
         self._lock = self._locked(self._folder / LOCK_FILE, self._folder, shared=shared)
         self._shared = shared
         if not shared:  # remove what killed servers left
@@ -100,16 +101,13 @@ class FileAdapter(ExternalStateAdapter):
         content = _written(state)
         draft = path.with_suffix(DRAFT)
         try:
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_file(draft, content)
             draft.replace(path)
         except BaseException:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
             raise
-        _sync(self._folder)
+        sync(self._folder)
 
     def _load_instance(self, instance_id: str) -> InstanceState | None:
         """Read an instance; None if there is no file, or only a damaged one, which is renamed."""
@@ -158,7 +156,7 @@ class FileAdapter(ExternalStateAdapter):
             self._open(shared=False)
             path.with_suffix(DRAFT).unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-            _sync(self._folder)
+            sync(self._folder)
 
     def _path(self, instance_id: str) -> Path | None:
         """Return the path of an instance's file; None if the text isn't an id and must not become a path."""
@@ -169,14 +167,6 @@ class FileAdapter(ExternalStateAdapter):
             return Lock(file, guarded, shared=shared)
         except StoreLocked as error:
             raise ExternalStateLocked(**error.values) from None
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _written(state: InstanceState) -> bytes:
