@@ -3,7 +3,7 @@
 This module is imported only where it is needed: loading HiGHS takes longer than solving most small networks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import highspy
@@ -37,21 +37,7 @@ def relax(program: Program, watch: Watch, *, interior: bool = False) -> dict[int
     if interior:
         solver.setOptionValue("solver", "ipm")
         solver.setOptionValue("run_crossover", "off")
-    raised: list[BaseException] = []
-
-    def hear(kind: int, message: str, out: Any, answer: Any, data: object) -> None:
-        try:
-            answer.user_interrupt = bool(raised) or watch.over
-        except BaseException as error:  # can't pass through the solver; raised again when it has ended
-            raised.append(error)
-
-    solver.setCallback(hear, None)
-    for kind in _RELAXING:
-        solver.startCallbackInt(kind)
-    solver.run()
-    solver.clearCallbacks()
-    if raised:
-        raise raised[0]
+    _run(solver, _RELAXING, lambda kind, out: watch.over)
     solution = solver.getSolution()
     # Interior duals aren't exactly optimal, and HiGHS reports no optimum; neither is necessary.
     usable = {highspy.HighsModelStatus.kOptimal} | (
@@ -86,29 +72,20 @@ def search(
     solver.changeColsIntegrality(
         count, np.arange(count, dtype=np.int32), np.full(count, highspy.HighsVarType.kInteger)
     )
-    raised: list[BaseException] = []
     best = -np.inf
 
-    def hear(kind: int, message: str, out: Any, answer: Any, data: object) -> None:
+    def hear(kind: int, out: Any) -> bool | None:
         nonlocal best
-        try:
-            if kind == _SOLUTION and out.objective_function_value > best + 0.5:
+        if kind == _SOLUTION:
+            if out.objective_function_value > best + 0.5:
                 best = out.objective_function_value
                 improved(np.array(out.mip_solution, np.float64))
-            if kind == _INTERRUPT:
-                if np.isfinite(out.mip_dual_bound):
-                    bounded(out.mip_dual_bound)
-                answer.user_interrupt = bool(raised) or best > enough - 0.5 or watch.over
-        except BaseException as error:  # can't pass through the solver; raised again when it has ended
-            raised.append(error)
+            return None
+        if np.isfinite(out.mip_dual_bound):
+            bounded(out.mip_dual_bound)
+        return best > enough - 0.5 or watch.over
 
-    solver.setCallback(hear, None)
-    for kind in (_SOLUTION, _INTERRUPT):
-        solver.startCallbackInt(kind)
-    solver.run()
-    solver.clearCallbacks()
-    if raised:
-        raise raised[0]
+    _run(solver, (_SOLUTION, _INTERRUPT), hear)
     status = solver.getModelStatus()
     if status == highspy.HighsModelStatus.kInfeasible:
         return Searched(done=True, feasible=False, bound=-np.inf)
@@ -120,6 +97,33 @@ def search(
         feasible=True,
         bound=solver.getInfo().mip_dual_bound,
     )
+
+
+def _run(solver: Any, kinds: Iterable[int], hear: Callable[[int, Any], bool | None]) -> None:
+    """Run a solver that calls `hear` with the kind and the data of each callback.
+
+    It returns whether to end the search, or None where HiGHS doesn't ask that.
+    """
+    raised: list[BaseException] = []
+
+    def call(kind: int, message: str, out: Any, answer: Any, data: object) -> None:
+        if raised:
+            answer.user_interrupt = kind != _SOLUTION  # with a solution HiGHS doesn't ask
+            return
+        try:
+            over = hear(kind, out)
+            if over is not None:
+                answer.user_interrupt = over
+        except BaseException as error:  # can't pass through the solver; raised again when it has ended
+            raised.append(error)
+
+    solver.setCallback(call, None)
+    for kind in kinds:
+        solver.startCallbackInt(kind)
+    solver.run()
+    solver.clearCallbacks()
+    if raised:
+        raise raised[0]
 
 
 _SOLUTION = int(highspy.cb.HighsCallbackType.kCallbackMipImprovingSolution)
