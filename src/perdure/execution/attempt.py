@@ -20,7 +20,7 @@ from perdure.errors import (
 )
 from perdure.execution.conclusion import Conclusion, Leave, Unbegun, failed, judge
 from perdure.execution.end import End, EndKind
-from perdure.execution.messages import Append, Failure, FromChild, Garbled, Line, Paused, Result
+from perdure.execution.messages import Failure, FromChild, Garbled, Paused, Result
 from perdure.lifecycle import DesiredState
 from perdure.run import Execution
 
@@ -143,6 +143,15 @@ class Attempt:
         """Return whether the child's heartbeat is overdue."""
         return self._stage is _Stage.GOING and now - self._heard > SILENT
 
+    def heard(self, now: float) -> None:
+        """Note that the child has sent something, be it an event or not.
+
+        Once it has ended, it may have left more in the pipe than is read by then.
+        """
+        self._heard = now
+        if self._end is not None:
+            self._until = now + LEAVING
+
     def handle(self, event: Event, now: float) -> Sequence[Action]:
         """Return the actions after an event, in their order."""
         return [*self._react(event, now), *self._look_at_clock(now)]
@@ -238,12 +247,8 @@ class Attempt:
         return action
 
     def _hear(self, message: FromChild, now: float) -> Iterator[Action]:
-        self._heard = now
-        if self._end is not None:
-            self._until = now + LEAVING  # it may have left more in the pipe than is read by then
+        self.heard(now)
         match message:
-            case Append() | Line():
-                return
             case Paused(number):
                 if self._stage is _Stage.ASKED and number == self.pause:
                     yield self._still(_Stage.STILL, Action.HALT)

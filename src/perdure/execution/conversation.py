@@ -4,6 +4,7 @@ Messages are answered one after the other; the child waits for each answer.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from perdure.execution.messages import (
     Append,
     Arrived,
     Done,
+    FromChild,
     Line,
     LoggedSteps,
     ToChild,
@@ -96,35 +98,45 @@ class Conversation:
         except ConnectionError:
             return  # the child ended before it began; its guard reports that
 
-    async def listen(self, notify: Callable[[Event], Awaitable[None]]) -> Event:
-        """Pass each message to `notify` and answer it, until the pipe has closed.
+    async def listen(
+        self, notify: Callable[[Event], Awaitable[None]], heard: Callable[[float], None]
+    ) -> Event:
+        """Answer each message, until the pipe has closed, and pass those that are events to `notify`.
 
-        Raises `Garbled` if the child sends anything but messages.
+        The others, steps and lines, may come in thousands; `heard` is only told when they came. Raises
+        `Garbled` if the child sends anything but messages.
         """
         while True:
             try:
                 message = await receive(self._reader)
             except EOFError:
                 return Happened.CLOSED
-            await notify(message)
             match message:
                 case Append():
+                    heard(time.monotonic())
                     await self._append(message)
                     if message.savepoint is not None:
                         await notify(Happened.SAVED)
-                case Arrived(number):
-                    await self._reporter.drain()
-                    if self._arrived is not None:
-                        await asyncio.to_thread(self._arrived)
-                    self._reporter.unmute()
-                    self.send(Done(number))
-                case Traced(began, ended):
-                    tracing.record("child", began, ended, run=self._run_id)
-                case View(view):
-                    if not self.views.full():
-                        self.views.put_nowait(view)
                 case Line(level, text):
+                    heard(time.monotonic())
                     await self._reporter.add(text, level)
+                case _:
+                    await notify(message)
+                    await self._answer(message)
+
+    async def _answer(self, message: FromChild) -> None:
+        match message:
+            case Arrived(number):
+                await self._reporter.drain()
+                if self._arrived is not None:
+                    await asyncio.to_thread(self._arrived)
+                self._reporter.unmute()
+                self.send(Done(number))
+            case Traced(began, ended):
+                tracing.record("child", began, ended, run=self._run_id)
+            case View(view):
+                if not self.views.full():
+                    self.views.put_nowait(view)
 
     async def _append(self, message: Append) -> None:
         """Store what the child sent, and acknowledge it when it is durable."""

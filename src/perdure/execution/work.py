@@ -157,7 +157,7 @@ class Work:
         match action:
             case Action.LISTEN:
                 self._begin(self._conversation.send_log)
-                self._begin(self._conversation.listen, self._inbox.put)
+                self._begin(self._conversation.listen, self._inbox.put, attempt.heard)
                 self._begin(asyncio.shield, self._process.ended)
                 self._begin(self._report, attempt)
                 if self._body.shows:

@@ -27,7 +27,7 @@ from perdure.execution.attempt import (
 )
 from perdure.execution.conclusion import Again, Conclusion, Finish, Leave, Unbegun
 from perdure.execution.end import End, EndKind
-from perdure.execution.messages import Append, Beat, Failure, FromChild, Garbled, Line, Paused, Result
+from perdure.execution.messages import Beat, Failure, FromChild, Garbled, Paused, Result
 from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Execution
 
@@ -206,7 +206,9 @@ def test_what_a_child_left_in_the_pipe_is_read_however_long_that_takes() -> None
     played = working()
     played.after(KILLED)
     for _ in range(10):
-        played.after(Line("info", "a line"), seconds=LEAVING * 0.9)
+        played.now += LEAVING * 0.9
+        played.attempt.heard(played.now)  # a line
+        played.after(None)
         assert played.attempt.conclusion is None
     played.after(None, seconds=LEAVING)
     assert played.attempt.conclusion == Again(1)
@@ -274,7 +276,9 @@ def test_a_flood_of_messages_is_ended_but_not_one_of_entries_and_lines(
     monkeypatch.setattr(attempts, "FLOOD", 10)
     played = working()
     for _ in range(3):
-        assert played.after(*[Beat()] * 10, *[Line("info", "text"), Append(1, [], None)] * 20) == []
+        assert played.after(*[Beat()] * 10) == []
+        for _ in range(20):  # entries and lines are no events
+            played.attempt.heard(played.now)
         played.now += 1.1
     assert played.after(*[Beat()] * 11) == [Action.KILL]
 
@@ -286,7 +290,7 @@ def test_a_preempted_body_is_killed_as_soon_as_its_savepoint_is_durable_and_that
     played = working(crashes=2)
     assert played.after(Happened.PREEMPTED) == [Action.PREEMPT]
     assert played.attempt.deadline == played.now + SAVING
-    assert played.after(Append(1, [], None), None, seconds=SAVING * 0.9) == []
+    assert played.after(None, seconds=SAVING * 0.9) == []
     assert played.after(Happened.SAVED) == [Action.KILL]
     played.after(ORDERED, Happened.CLOSED)
     assert played.attempt.conclusion == Again(0)
@@ -353,6 +357,8 @@ def test_silence_is_noticed_while_the_child_is_going() -> None:
     assert played.attempt.is_silent(played.now + SILENT + 1)
     played.after(Beat(), seconds=SILENT)
     assert not played.attempt.is_silent(played.now + 1)
+    played.attempt.heard(played.now + SILENT)  # a step or a line
+    assert not played.attempt.is_silent(played.now + SILENT + 1)
     played.after(DesiredState.PAUSED, Paused(1))
     assert not played.attempt.is_silent(played.now + 3600)
 
@@ -364,7 +370,7 @@ errors: st.SearchStrategy[Exception] = st.sampled_from(
 )
 messages = st.one_of(
     st.builds(Paused, st.integers(0, 4)),
-    st.sampled_from([Beat(), RESULT, Failure("no", "", None), Line("info", ""), Append(1, [], None)]),
+    st.sampled_from([Beat(), RESULT, Failure("no", "", None)]),
 )
 anything: st.SearchStrategy[Event] = st.one_of(
     st.sampled_from(DesiredState),
