@@ -183,14 +183,15 @@ class LocalExecutor:
 
     async def submit(self, run_id: str) -> None:
         """Have a run worked on, or have its worker read the run's desired state again."""
+        if run_id in self._working:
+            self._working[run_id][0].look()
         execution = await asyncio.to_thread(self._store.execution, run_id)
         if execution.kind not in self._configuration.bodies:
             raise NotExecuted(run=run_id, kind=execution.kind)
-        if run_id in self._working:
-            self._working[run_id][0].look()
         if execution.desired is not DesiredState.STARTED:  # its worker may be giving it up at this moment
             await settle(self._store, run_id, self._configuration.metrics)
-        self._woken.set()
+        if run_id not in self._working:  # the end of its work wakes by itself
+            self._woken.set()
 
     async def cancel(self, run_id: str) -> None:
         """Have a run whose desired state is stopped end at once; a waiting run never starts."""

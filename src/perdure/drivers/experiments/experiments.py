@@ -96,7 +96,7 @@ class Experiments:
         self._results = results or ResultStorage(store, folders, self._feed)
         self._owns_results = results is None
         self._closing = asyncio.Event()
-        self._steering = Steering(store, executor, self._feed, self._threads, self.view, self._closing)
+        self._steering = Steering(store, executor, self._feed, self._threads, self.view_of, self._closing)
         self._sweeping: asyncio.Task[None] | None = None
 
     @property
@@ -181,7 +181,7 @@ class Experiments:
         run = await self._find(owner, run_id)
         if after(run.state, trigger) is RunStatus.STARTED:
             self._check_allowed()
-        return await self._uninterrupted.do(self._steering.trigger(owner, run_id, trigger))
+        return await self._uninterrupted.do(self._steering.trigger(run, trigger))
 
     async def delete(self, owner: Owner, run_id: str) -> None:
         """Delete a run with all that it wrote; a run that hasn't ended is stopped first."""

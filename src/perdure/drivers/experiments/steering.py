@@ -4,14 +4,13 @@ The wait holds no lock. It ends early when the server closes; the desired state 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 
 from msgspec.structs import replace
 
 from perdure.drivers.experiments.experiment_requests import ExperimentView
-from perdure.drivers.run_access import find_run
-from perdure.drivers.session_requests import ADMINISTRATOR, Owner
 from perdure.drivers.threads import Threads
 from perdure.errors import RunFinished, ServerClosing, TriggerOverruled, TriggerRefused, VersionConflict
 from perdure.execution.executor import Executor
@@ -27,7 +26,7 @@ __all__ = ["Steering"]
 PATIENCE = 60.0  # seconds that a caller waits for a state; after them, the desired state stays
 INITIALIZED = frozenset(RunStatus) - {RunStatus.CREATED}
 
-View = Callable[[Owner, str], Awaitable[ExperimentView]]
+View = Callable[[Run], ExperimentView]
 
 
 class Steering:
@@ -40,7 +39,7 @@ class Steering:
     threads
         Where it reads the store.
     view
-        Returns where a run stands, if it is an experiment of the owner.
+        Returns where a run stands; blocking.
     closing
         Set when the server closes; all waits then end.
     """
@@ -73,7 +72,7 @@ class Steering:
         with self._feed.subscribe(run_id) as changes:
             return await self._until(changes, run_id, INITIALIZED)
 
-    async def trigger(self, owner: Owner, run_id: str, trigger: str) -> Run:
+    async def trigger(self, run: Run, trigger: str) -> Run:
         """Bring a run to another state; return the run as it was in that state, even if it has left it since.
 
         Raises
@@ -83,33 +82,37 @@ class Steering:
         TriggerOverruled
             If another request changed the desired state before the run had this one.
         """
-        loop = asyncio.get_running_loop()
+        loop, run_id = asyncio.get_running_loop(), run.id
         until = loop.time() + PATIENCE
         while True:
-            run = await self._threads.read(lambda: find_run(self._store, owner, run_id))
             target = after(run.state, trigger)
             if run.state is RunStatus.COMPLETED:
                 if target is run.state:
                     return run
                 with suppress(VersionConflict):  # it was changed meanwhile: check again what is allowed
                     return await self._end_completed(run, target)
+                run, _ = await self._read(run_id)
                 continue
             desired = DesiredState(target.value)
             with self._feed.subscribe(run_id) as changes:
                 try:
-                    await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, desired)))
+                    execution = await asyncio.wrap_future(
+                        self._store.submit(SetDesiredState(run_id, desired))
+                    )
                 except RunFinished:  # meanwhile: check again what is allowed
+                    run, _ = await self._read(run_id)
                     continue
                 changes.take()  # states before the desired one was written don't count
                 await (self._executor.cancel if target in FINAL else self._executor.submit)(run_id)
-                if target is RunStatus.STARTED and (await self._view(owner, run_id)).missing:
+                waits = target is RunStatus.STARTED and not execution.worked_on(self._store.clock())
+                if waits and (await self._threads.read(partial(self._view, run))).missing:
                     return run  # it waits for a server that has what it needs
                 run = await self._until(changes, run_id, FINAL | {target}, desired)
             if run.state is target:
                 return run
             if run.state in FINAL:
                 continue
-            _, execution = await self._read(run_id)
+            run, execution = await self._read(run_id)
             if execution.desired is not desired:
                 after(run.state, trigger)
                 raise TriggerOverruled(
@@ -130,7 +133,7 @@ class Steering:
             if self._closing.is_set():
                 raise ServerClosing
             with suppress(TriggerRefused):  # it ended by itself meanwhile
-                await self.trigger(ADMINISTRATOR, run.id, RunStatus.STOPPED.value)
+                await self.trigger(run, RunStatus.STOPPED.value)
             run, _ = await self._read(run.id)
 
     async def _end_completed(self, run: Run, target: RunStatus) -> Run:
