@@ -9,7 +9,7 @@ from perdure.errors import InvalidDataPack
 
 __all__ = ["copied"]
 
-_PLAIN = (type(None), bool, int, float, str)
+_PLAIN = frozenset([type(None), bool, int, float, str])
 
 
 def copied(value: Any, name: str, engine: str) -> Any:
@@ -31,34 +31,64 @@ def copied(value: Any, name: str, engine: str) -> Any:
         If the value, or a part of it, isn't JSON; the message says where.
     """
     try:
-        return _copied(value, "data", name, engine)
+        return _copied(value)
     except RecursionError:
         raise InvalidDataPack(
             name=name, engine=engine, reason="its data are nested too deeply, or hold themselves"
         ) from None
+    except _NotJson as error:
+        raise InvalidDataPack(name=name, engine=engine, reason=error.reason) from None
 
 
-def _copied(value: Any, place: str, name: str, engine: str) -> Any:
+class _NotJson(Exception):
+    """A part of a value isn't JSON. Each level that the error passes adds its own index or key."""
+
+    def __init__(self, before: str, after: str) -> None:
+        super().__init__(before, after)
+        self._before, self._after = before, after
+        self._places: list[object] = []  # the innermost first
+
+    def within(self, place: object) -> "_NotJson":
+        """Return the error, told to lie in the part of this index or key."""
+        self._places.append(place)
+        return self
+
+    @property
+    def reason(self) -> str:
+        """The reason, with the place in the data."""
+        place = "".join(f"[{place!r}]" for place in reversed(self._places))
+        return f"{self._before} data{place} {self._after}"
+
+
+def _copied(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN:
         return value
     if isinstance(value, list | tuple):
-        return [_copied(item, f"{place}[{i}]", name, engine) for i, item in enumerate(value)]
+        items = []
+        for i, item in enumerate(value):
+            try:
+                items.append(item if type(item) in _PLAIN else _copied(item))
+            except _NotJson as error:
+                raise error.within(i) from None
+        return items
     if isinstance(value, Mapping):
-        for key in value:
+        copy = {}
+        for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidDataPack(
-                    name=name, engine=engine, reason=f"the key {key!r:.80} in its {place} is not a text"
-                )
-        return {str(key): _copied(item, f"{place}[{key!r}]", name, engine) for key, item in value.items()}
+                raise _NotJson(f"the key {key!r:.80} in its", "is not a text")
+            try:
+                copy[str(key)] = item if type(item) in _PLAIN else _copied(item)
+            except _NotJson as error:
+                raise error.within(key) from None
+        return copy
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "biufU":
-        return _copied(value.tolist(), place, name, engine)
+        return _copied(value.tolist())
     for plain in (bool, int, float, str):
         if isinstance(value, plain):
             return plain(value)
-    raise InvalidDataPack(
-        name=name,
-        engine=engine,
-        reason=f"its {place} is a {kind.__module__}.{kind.__qualname__}; a data pack holds numbers, texts, "
+    raise _NotJson(
+        "its",
+        f"is a {kind.__module__}.{kind.__qualname__}; a data pack holds numbers, texts, "
         "lists and dicts of them",
     )

@@ -42,12 +42,8 @@ class _Function(NamedTuple):
     file: str
     call: Any
     definition: Definition
-
-    @property
-    def place(self) -> Place:
-        """Where its definition begins."""
-        found = definition(self.call)
-        return found if found.file else Place(self.file)
+    place: Place
+    """Where its definition begins."""
 
 
 class _Made(NamedTuple):
@@ -104,9 +100,9 @@ class Functions:
             with self._part.running(f"when {file} was loaded"):
                 module = self._part.load(file)
             found = [
-                _Function(name, file, value, definition)
+                _Function(name, file, value, defined, at if (at := definition(value)).file else Place(file))
                 for name, value in vars(module).items()
-                if (definition := definition_of(value)) is not None and value.__module__ == module.__name__
+                if (defined := definition_of(value)) is not None and value.__module__ == module.__name__
             ]
             if not any(function.definition.kind for function in found):
                 raise InvalidConfiguration(file=file, summary=f"it {NO_FUNCTION}")

@@ -37,7 +37,9 @@ def caller(depth: int) -> Place:
 
 def definition(function: Any) -> Place:
     """Return the line where the definition of a function begins; an empty place if it isn't in Python."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    if hasattr(function, "__wrapped__"):  # most aren't wrapped, and this is asked at each step
+        function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
     return NOWHERE if code is None else Place(code.co_filename, code.co_firstlineno, code.co_name)
 
 

@@ -7,7 +7,7 @@ found in mjData itself. The state leaves out addresses and the memory layout, wh
 the arena, which each step refills.
 """
 
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Mujoco:
         self._data: Any = self._mujoco.MjData(self._model)
         self._fixed = self._fixed_arrays()
         self._scalars = self._own_scalars()
+        self._named: dict[str, Sequence[str]] = {}
         self._kinds = {
             kind.name.removeprefix("mjOBJ_").lower(): kind
             for kind in self._mujoco.mjtObj.__members__.values()
@@ -84,7 +85,7 @@ class Mujoco:
 
     def get_model_properties(self, kind: str) -> list[str]:
         """Return the names of all things of a kind: ``"site"``, ``"body"``, ``"joint"``, ``"sensor"``, …"""
-        return [name for name in self._names(kind) if name]
+        return list(self._names(kind))
 
     def get_model_property(self, name: str, attribute: str) -> Any:
         """Return a value of mjData for one thing.
@@ -169,12 +170,16 @@ class Mujoco:
         self._mujoco.mj_getState(self._model, self._data, integration, kind)
         return integration
 
-    def _names(self, kind: str) -> list[str | None]:
+    def _names(self, kind: str) -> Sequence[str]:
+        """Return the names of all things of a kind that have one; a model keeps them."""
+        if kind in self._named:
+            return self._named[kind]
         if kind not in self._kinds or not hasattr(self._model, self._count(kind)):
             known = [known for known in self._kinds if hasattr(self._model, self._count(known))]
             raise Invalid(f"A model of MuJoCo's has no {kind!r}; it has {known}.{suggest(kind, known)}")
         count = getattr(self._model, self._count(kind))
-        return [self._mujoco.mj_id2name(self._model, self._kinds[kind], i) for i in range(count)]
+        names = (self._mujoco.mj_id2name(self._model, self._kinds[kind], i) for i in range(count))
+        return self._named.setdefault(kind, [name for name in names if name])
 
     @staticmethod
     def _count(kind: str) -> str:
