@@ -4,9 +4,11 @@ Hypothesis has no deadline, since a busy machine is no failure of a law. Tempora
 there is room: syncs to a disk take most of the time of many tests, and those of power cuts simulate them.
 Clients speak plain HTTP with loopback, so they find no certificates: each reads all of them when it is made.
 They wait longer than httpx's five seconds, which a server may need where many tests run at once. A command
-that a test runs in its own process configures logging; the next test finds it as it was.
+that a test runs in its own process configures logging; the next test finds it as it was. The collector leaves
+out the tests themselves and all that they import, since it would look through them again and again.
 """
 
+import gc
 import inspect
 import os
 import shutil
@@ -48,6 +50,12 @@ def pytest_configure() -> None:
             raise pytest.UsageError(
                 f"{group} changed since perdure was installed: `pip install --editable .`"
             )
+
+
+def pytest_collection_finish() -> None:
+    """Take what is there now, which stays to the end, out of the collector's sight."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
