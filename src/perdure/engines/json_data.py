@@ -49,7 +49,7 @@ class _NotJson(Exception):
         self._places: list[object] = []  # the innermost first
 
     def within(self, place: object) -> "_NotJson":
-        """Return the error, told to lie in the part of this index or key."""
+        """Return the error, with one more index or key of its place."""
         self._places.append(place)
         return self
 
