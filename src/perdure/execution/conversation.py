@@ -103,7 +103,7 @@ class Conversation:
     ) -> Event:
         """Answer each message, until the pipe has closed, and pass those that are events to `notify`.
 
-        The others, steps and lines, may come in thousands; `heard` is only told when they came. Raises
+        The others, steps and lines, may come in thousands; `heard` only gets the time of each. Raises
         `Garbled` if the child sends anything but messages.
         """
         while True:
