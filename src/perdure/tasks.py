@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 
 from perdure.errors import CorruptBlob, Invalid, InvalidTask, NotSnapshotable
 from perdure.execution.context import RunContext
-from perdure.state.codec import State, decode, encode
+from perdure.state.codec import Packed, State, decode, encode, pack
 from perdure.state.savepoint import Savepoint
 
 __all__ = ["Task", "TaskContext", "TaskFailed"]
@@ -48,7 +48,7 @@ class TaskContext:
         self._name = name
         self._run = run
         self._timestamp = 0 if run.savepoint is None else run.savepoint.timestamp
-        self._report: dict[str, Any] = {}
+        self._report: dict[str, Packed] = {}
         self.attempt = run.attempt
         self.resumed: Any = None if run.savepoint is None else _state(run.savepoint)
 
@@ -104,7 +104,8 @@ class TaskContext:
         self._send(partial=json.loads(result.model_dump_json(), parse_constant=lambda _: None))
 
     def _send(self, **part: Any) -> None:
-        report = {**self._report, **part}
+        # The other part stays packed: a large partial result must not make each report of progress slow.
+        report = {**self._report, **{name: Packed(pack(value)) for name, value in part.items()}}
         self._run.progress(report)
         self._report = report
 

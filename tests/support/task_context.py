@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from perdure.drivers.task_spec import TaskSpec
 from perdure.execution.context import RunContext
+from perdure.state.codec import pack, unpack
 from perdure.state.savepoint import Savepoint
 
 
@@ -23,7 +24,7 @@ class Kept:
         self.saved: list[Savepoint] = []
 
     def progress(self, report: Mapping[str, Any]) -> None:
-        self.reports.append(report)
+        self.reports.append(unpack(pack(dict(report))))
 
     def save(self, savepoint: Savepoint) -> None:
         self.saved.append(savepoint)

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 else:
     State = Any
 
-__all__ = ["Encoded", "State", "check", "decode", "encode", "pack", "same", "unpack"]
+__all__ = ["Encoded", "Packed", "State", "check", "decode", "encode", "pack", "same", "unpack"]
 
 FORMAT = 2
 COMPRESSED = 1
@@ -59,7 +59,28 @@ _ARRAY = 2
 _TUPLE = 3
 _SCALAR = 4
 _FRAME = 5
-_PLAIN = (type(None), bool, float, bytes)
+
+
+class Packed:
+    """A value that `pack` has packed: a part of a state that is packed again and again with other parts.
+
+    >>> part = Packed(pack([1, 2]))
+    >>> unpack(pack({"part": part}))
+    {'part': [1, 2]}
+
+    Parameters
+    ----------
+    body
+        What `pack` returned.
+    """
+
+    __slots__ = ("body",)
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+
+
+_PLAIN = (type(None), bool, float, bytes, Packed)
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1  # what a MessagePack integer holds
 
 _UNCHANGED = frozenset(_PLAIN)
@@ -89,13 +110,16 @@ def _is_plain_array(value: Any) -> bool:
     return arrays.is_plain(value)
 
 
-def _plain_array(value: Any) -> msgspec.msgpack.Ext:
+def _unknown(value: Any) -> msgspec.msgpack.Ext | msgspec.Raw:
+    """Return the form of what MessagePack doesn't know and `_carried` lets pass."""
+    if type(value) is Packed:
+        return msgspec.Raw(value.body)
     from perdure.state import arrays
 
     return msgspec.msgpack.Ext(_ARRAY, _encoder.encode(arrays.plain_parts(value)))
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain_array)
+_encoder = msgspec.msgpack.Encoder(enc_hook=_unknown)
 
 
 def _to_wire(value: Any, path: str) -> Any:

@@ -18,7 +18,7 @@ from perdure.errors import ConfigurationNotFound, InvalidBindingSiteName, LimitE
 from perdure.solvers.binding_networks import solve
 from perdure.solvers.binding_networks.formats import load_network
 from perdure.solvers.binding_networks.picture import draw
-from perdure.state.codec import decode
+from perdure.state.codec import decode, pack, unpack
 
 NETWORKS = ROOT / "examples" / "networks"
 SOURCE = "perdure.drivers.stable_configurations:TASK"
@@ -134,7 +134,8 @@ def test_a_list_that_has_no_room_in_a_report_keeps_what_had(monkeypatch: pytest.
 
     class Small(Kept):
         def progress(self, report: Any) -> None:
-            if len(report.get("partial", {}).get("configs", ())) > 2:
+            partial = unpack(pack(dict(report))).get("partial", {})
+            if len(partial.get("configs", ())) > 2:
                 raise LimitExceeded("There is no room.")
             super().progress(report)
 

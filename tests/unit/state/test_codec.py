@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from perdure.errors import CorruptBlob, NewerSchema, NotSnapshotable
-from perdure.state.codec import Encoded, decode, encode, pack, same, unpack
+from perdure.state.codec import Encoded, Packed, decode, encode, pack, same, unpack
 
 RECORD = np.dtype([("a", "<i4"), ("b", ">f8", (2,)), ("c", [("d", "S3"), ("e", "<M8[D]")])])
 KINDS = [np.dtype(code) for code in "?bhilqBHILQefdFD"] + [
@@ -88,6 +88,13 @@ def test_every_state_comes_back_bit_for_bit(state: Any) -> None:
 @given(states)
 def test_what_is_packed_within_a_state_comes_back_bit_for_bit(state: Any) -> None:
     assert identical(unpack(pack(state)), state)
+
+
+@given(states, states)
+def test_what_is_packed_already_comes_back_as_if_it_were_packed_with_the_rest(part: Any, rest: Any) -> None:
+    packed = Packed(pack(part))
+    assert identical(unpack(pack({"part": packed, "rest": rest})), {"part": part, "rest": rest})
+    assert identical(decode(encode([rest, (packed,)])), [rest, (part,)])
 
 
 @given(st.lists(states, max_size=3), st.lists(states, max_size=3))

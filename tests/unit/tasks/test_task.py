@@ -15,7 +15,7 @@ from perdure.execution.context import RunContext
 from perdure.execution.link import Link
 from perdure.execution.messages import Start
 from perdure.execution.progress_slot import ProgressSlot
-from perdure.state.codec import unpack
+from perdure.state.codec import pack, unpack
 from perdure.state.savepoint import Savepoint
 from perdure.tasks import Task, TaskContext
 
@@ -86,6 +86,18 @@ def test_what_there_is_of_the_result_stays_beside_the_progress() -> None:
         {"partial": {"total": 1, "added": 1, "attempt": 1}, "progress": {"done": 1}},
         {"partial": {"total": 3, "added": 2, "attempt": 1}, "progress": {"done": 1}},
     ]
+
+
+def test_a_report_of_progress_does_not_pack_what_there_is_of_the_result_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed: list[Any] = []
+    monkeypatch.setattr("perdure.tasks.pack", lambda value: packed.append(value) or pack(value))
+    context = TaskContext("t", Kept().context)
+    context.partial(Total(total=1, added=1, attempt=1))
+    context.progress(done=1)
+    context.progress(done=2)
+    assert packed == [{"total": 1, "added": 1, "attempt": 1}, {"done": 1}, {"done": 2}]
 
 
 def test_a_state_is_kept_as_it_is_and_comes_back_with_the_same_bits() -> None:
