@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from perdure.api.computed_schemas import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
 from perdure.api.label_schemas import RunName, Tags
-from perdure.api.schemas import ForkRun, Name, Seed, Strict, run_fields
+from perdure.api.schemas import ForkRun, Name, RunRecord, Seed, Strict, run_fields
 from perdure.drivers.experiments.experiment_requests import ExperimentView, ForkExperiment, NewExperiment
 from perdure.drivers.experiments.file_names import CONFIGURATION, SCRIPT
 from perdure.errors import Damaged, Invalid
@@ -73,12 +73,8 @@ def fork_of_experiment(body: ForkRun | None) -> ForkExperiment:
 # What they get ----------------------------------------------------------------------------------------------
 
 
-class _Experiment(BaseModel):
-    id: str
+class _Experiment(RunRecord):
     kind: Literal["experiment"]
-    owner: str
-    name: str = Field(description="What it is called; empty for nothing.")
-    tags: list[str] = Field(description="What it is found by, sorted.")
     state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
     outcome: Literal["succeeded", "failed", "timed_out", "terminated"] | None
     reason: str = Field(

@@ -11,7 +11,7 @@ from perdure.drivers.seeds import LARGEST_SEED
 from perdure.drivers.session_requests import ForkSession, SessionView
 from perdure.drivers.session_spec import ScenarioSpec, SessionSpec
 from perdure.errors import Damaged, Invalid
-from perdure.run import Run
+from perdure.run import Run, is_unicode
 from perdure.web.bodies import LARGEST_NUMBER
 from perdure.web.structs import whole
 
@@ -22,6 +22,7 @@ __all__ = [
     "ForkRuns",
     "Forks",
     "Name",
+    "RunRecord",
     "Seed",
     "SessionRecord",
     "SessionScenario",
@@ -39,11 +40,8 @@ __all__ = [
 
 def _text(value: str) -> str:
     """Refuse half a surrogate pair, which JSON can escape but no store can keep."""
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ValueError("must be valid Unicode") from None
+    if not is_unicode(value):
+        raise ValueError("must be valid Unicode")
     return value
 
 
@@ -151,12 +149,18 @@ class ForkRuns(Strict):
 # What they get ----------------------------------------------------------------------------------------------
 
 
-class _Session(BaseModel):
+class RunRecord(BaseModel):
+    """What is answered first about a run of any kind."""
+
     id: str
-    kind: Literal["session"]
+    kind: str
     owner: str
     name: str = Field(description="What it is called; empty for nothing.")
     tags: list[str] = Field(description="What it is found by, sorted.")
+
+
+class _Session(RunRecord):
+    kind: Literal["session"]
     state: Literal["created", "started", "completed", "stopped"]
     outcome: Literal["succeeded", "terminated", "expired"] | None
     reason: str

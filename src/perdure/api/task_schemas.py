@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from perdure.api.computed_schemas import COMPUTED_BY, MISSING, ComputedByRecord, computed_fields
 from perdure.api.label_schemas import RunName, Tags
-from perdure.api.schemas import Name, Strict, digits, run_fields
+from perdure.api.schemas import Name, RunRecord, Strict, digits, run_fields
 from perdure.drivers.task_spec import TaskSpec
 from perdure.drivers.tasks import TaskView
 from perdure.errors import Damaged
@@ -67,12 +67,8 @@ class LogLinesPage(BaseModel):
 # What they get ----------------------------------------------------------------------------------------------
 
 
-class _Task(BaseModel):
-    id: str
+class _Task(RunRecord):
     kind: Literal["task"]
-    owner: str
-    name: str = Field(description="What it is called; empty for nothing.")
-    tags: list[str] = Field(description="What it is found by, sorted.")
     state: Literal["created", "paused", "started", "completed", "stopped", "failed"]
     outcome: Literal["succeeded", "failed", "timed_out", "terminated", "expired"] | None
     reason: str = Field(description="Why it ended so, in words; of a failed one, its error.")

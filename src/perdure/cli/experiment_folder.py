@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from perdure.run import is_unicode
+
 __all__ = ["name_of", "zipped_folder"]
 
 AROUND = "experiment"  # the top folder of the zip, which the server strips from all paths
@@ -40,9 +42,9 @@ def zipped_folder(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes
                 here = Path(within)
                 # Hidden folders are skipped; the content of Perdure's own changes meanwhile.
                 seen = [name for name in sorted(folders + names) if not name.startswith(".")]
-                for name in (name for name in seen if not _is_text(name)):
+                for name in (name for name in seen if not is_unicode(name)):
                     say(f"Left out {str(here / name)!r}: its name isn't UTF-8.")
-                seen = [name for name in seen if _is_text(name)]
+                seen = [name for name in seen if is_unicode(name)]
                 above = [here, *(part for part in here.parents if part.is_relative_to(folder))]
                 inside = [part.resolve() for part in above]
                 folders[:] = [
@@ -59,8 +61,3 @@ def zipped_folder(folder: Path, say: Callable[[str], None]) -> Iterator[IO[bytes
                         files.write(here / name, target / name)
         archive.seek(0)
         yield archive
-
-
-def _is_text(name: str) -> bool:
-    """Return whether a file's name is UTF-8."""
-    return os.fsencode(name).decode(errors="replace") == name
