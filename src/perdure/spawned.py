@@ -3,6 +3,8 @@
 With `spawn` and `forkserver`, `multiprocessing` starts a process without its parent's modules, and imports
 those that its work names. Some of them can't be found there: files that were loaded under a name of ours, and
 modules without a file. So the process receives a finder for these with the first data that it is sent.
+
+`multiprocessing` is imported when a finder takes effect: most processes of runs spawn no others.
 """
 
 import importlib
@@ -13,7 +15,6 @@ import linecache
 import sys
 import types
 from collections.abc import Mapping, Sequence
-from multiprocessing import spawn
 from typing import Any
 
 __all__ = ["SpawnedImports"]
@@ -57,10 +58,14 @@ class SpawnedImports(importlib.abc.MetaPathFinder):
         return self
 
     def __exit__(self, *_: object) -> None:
+        from multiprocessing import spawn
+
         vars(spawn)[_PREPARATION] = self._former
 
     def begin(self) -> None:
         """Take effect for all processes that are spawned from now on."""
+        from multiprocessing import spawn
+
         former = self._former = spawn.get_preparation_data
 
         def preparation(name: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import hashlib
 import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 from msgspec.structs import replace
@@ -96,6 +95,8 @@ def hash_of(files: Mapping[str, bytes]) -> str:
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those packages that are installed, as they are now."""
+    from importlib.metadata import PackageNotFoundError, version  # the process of a task asks for none
+
     found = {}
     for name in packages:
         try:

@@ -9,10 +9,9 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from msgspec.structs import replace
 
@@ -23,6 +22,9 @@ from perdure.errors import InvalidTask, PerdureError, TaskNotFound, nearest
 from perdure.numerics import HERE, Numerics
 from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["TaskRegistry", "find_task"]
 
@@ -59,7 +61,7 @@ class TaskRegistry:
 
     def __init__(self, sources: Iterable[str] = (), numerics: Numerics = HERE) -> None:
         self.numerics = numerics
-        self._installed = {point.name: point for point in entry_points(group=GROUP)}
+        self._installed = {point.name: point for point in _installed_points()}
         self._found: dict[str, _Found] = {}
         for source in sources:
             self.add(source)
@@ -195,7 +197,7 @@ def find_task(name: str, source: str | None) -> Task[Any, Any]:
     if source is not None:
         found = [task for task in _tasks_of(source) if task.name == name]
     else:
-        found = [_installed(point) for point in entry_points(group=GROUP, name=name)]
+        found = [_installed(point) for point in _installed_points(name=name)]
     if not found:
         raise TaskNotFound(
             f"No task is called {name!r}. It was once found in {source or 'an installed package'}.", task=name
@@ -203,7 +205,13 @@ def find_task(name: str, source: str | None) -> Task[Any, Any]:
     return found[0]
 
 
-def _installed(point: EntryPoint) -> Task[Any, Any]:
+def _installed_points(**wanted: str) -> Iterable["EntryPoint"]:
+    from importlib.metadata import entry_points  # takes long, and a task with a source needs none
+
+    return entry_points(group=GROUP, **wanted)
+
+
+def _installed(point: "EntryPoint") -> Task[Any, Any]:
     try:
         task = point.load()
     except (Exception, SystemExit) as error:

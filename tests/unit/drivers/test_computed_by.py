@@ -8,7 +8,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from perdure.drivers import computed_by
 from perdure.drivers.computed_by import ComputedBy, hash_of, installed
 
 NAMES = st.text("ab-1.", max_size=4)
@@ -146,5 +145,5 @@ def test_files_have_one_hash_if_and_only_if_they_are_equal(
 
 def test_the_versions_of_packages_are_those_installed_now(monkeypatch: pytest.MonkeyPatch) -> None:
     assert installed(["msgspec", "no-such-package"]).keys() == {"msgspec"}
-    monkeypatch.setattr(computed_by, "version", lambda name: "9.9")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "9.9")
     assert installed(["msgspec"]) == {"msgspec": "9.9"}

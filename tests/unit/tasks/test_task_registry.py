@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 from tests.support import small_tasks
 
-from perdure.drivers import computed_by, task_registry
+from perdure.drivers import task_registry
 from perdure.drivers.computed_by import ComputedBy, hash_of
 from perdure.drivers.task_registry import TaskRegistry, find_task
 from perdure.errors import InvalidTask, TaskNotFound
@@ -42,7 +42,7 @@ def file(tmp_path: Path) -> Path:
 def installed(monkeypatch: pytest.MonkeyPatch, **points: str) -> None:
     """Let these be what packages have installed."""
     made = EntryPoints(EntryPoint(name, value, task_registry.GROUP) for name, value in points.items())
-    monkeypatch.setattr(task_registry, "entry_points", lambda **wanted: made.select(**wanted))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **wanted: made.select(**wanted))
 
 
 def test_a_module_gives_all_its_tasks() -> None:
@@ -222,7 +222,7 @@ def test_an_installed_task_is_bound_to_the_version_of_its_package(monkeypatch: p
     assert begun.packages == {"perdure": metadata.version("perdure")}
     needs = replace(begun, version="").to_text()
     assert registry.lacks(needs) == ""
-    monkeypatch.setattr(computed_by, "version", lambda name: "99.0")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "99.0")
     assert "perdure 99.0" in registry.lacks(needs)
     assert registry.lacks(begun.to_text()) == ""  # its author says that it computes the same
 
