@@ -7,6 +7,7 @@ Division by zero and too large powers raise, as in Python; the simulation adds t
 import math
 from collections.abc import Callable
 from statistics import NormalDist
+from typing import Any
 
 from perdure.engines.system_dynamics.compiling import distributions, vectors, vensim
 from perdure.engines.system_dynamics.compiling.formulas import FORMULAS
@@ -268,38 +269,17 @@ class VariableDelay:
         return self.values[step]
 
 
+_FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    abs, max, min, range, exp, sqrt, ln, log10, sin, cos, tan, arcsin, arccos, floor, ceil, round_to, once,
+    power, factorial, combinations, permutations, gammaln, invnorm, normalcdf, pulse, sinwave, coswave,
+)  # fmt: skip
+
 NAMESPACE: dict[str, object] = {
     "__builtins__": {},
-    "abs": abs,
-    "max": max,
-    "min": min,
-    "range": range,
     "inf": _inf,
     "nan": _nan,
-    "exp": exp,
-    "sqrt": sqrt,
-    "ln": ln,
-    "log10": log10,
-    "sin": sin,
-    "cos": cos,
-    "tan": tan,
-    "arcsin": arcsin,
-    "arccos": arccos,
     "arctan": math.atan,
-    "floor": floor,
-    "ceil": ceil,
-    "round_to": round_to,
-    "once": once,
-    "power": power,
-    "factorial": factorial,
-    "combinations": combinations,
-    "permutations": permutations,
-    "gammaln": gammaln,
-    "invnorm": invnorm,
-    "normalcdf": normalcdf,
-    "pulse": pulse,
-    "sinwave": sinwave,
-    "coswave": coswave,
+    **{function.__name__: function for function in _FUNCTIONS},
     **distributions.SAMPLERS,
     **vectors.FUNCTIONS,
     **vensim.FUNCTIONS,
