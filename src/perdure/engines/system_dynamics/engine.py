@@ -231,15 +231,10 @@ def validate_inputs(model: Model, inputs: Mapping[str, Any]) -> tuple[dict[str, 
 
 def _spelled(model: Model, inputs: Mapping[str, Any], key: str) -> Mapping[Any, Any]:
     """Return a part of the inputs by the names that the model has."""
-    given = _mapping(inputs, key)
+    given = inputs.get(key, {})
+    if not isinstance(given, Mapping):
+        raise InvalidOverride.of(key, given, "it must be a mapping of names to values")
     return by_own_names(given, key, model.spelled)
-
-
-def _mapping(inputs: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = inputs.get(key, {})
-    if not isinstance(value, Mapping):
-        raise InvalidOverride.of(key, value, "it must be a mapping of names to values")
-    return value
 
 
 def _array_of(cells: Sequence[str]) -> str:

@@ -343,11 +343,6 @@ class Context:
             chosen = dict(zip(axes, elements, strict=True))
             yield chosen, self.at(chosen).value(node)
 
-    def along(self, node: form.Node, dimension: str) -> list[Expression]:
-        """Return the values of an expression with each element of a dimension of the cell in turn."""
-        key = canonical(dimension)
-        return [self.at({key: element}).value(node) for element in self.dimensions.elements(key)]
-
     def _open(self, node: form.Node, of_cell: bool) -> Iterator[Axis]:
         """Yield the open subscripts of an expression, except for those of array functions within it."""
         todo = [node]
