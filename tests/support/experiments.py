@@ -65,3 +65,8 @@ def script_engine(name: str, timestep: float = 0.01, **keys: Any) -> dict[str, A
         "EngineTimestep": timestep,
         **keys,
     }
+
+
+def replayed(cosimulation: CoSimulation) -> dict[str, str]:
+    """Return what the last snapshot could not take, and why."""
+    return {id: reason for id, reason in cosimulation.kept.items() if reason is not None}

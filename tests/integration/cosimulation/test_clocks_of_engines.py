@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.cosimulated import Killed, MemoryKeeper
-from tests.support.experiments import HEAD, script_engine, started, write
+from tests.support.experiments import HEAD, replayed, script_engine, started, write
 
 from perdure.drivers.experiments.configuration import read
 from perdure.drivers.experiments.cosimulation import CoSimulation
@@ -96,7 +96,7 @@ def test_what_reads_a_clock_is_saved(tmp_path: Path, what: str) -> None:
         made.snapshot()
         made.step()
     made.snapshot()
-    assert dict(made.replayed) == {}
+    assert replayed(made) == {}
     made.close()
 
 
@@ -111,7 +111,7 @@ def test_what_is_replayed_reads_again_what_it_had_read(tmp_path: Path, what: str
         for _ in range(2):
             made.step()
         states.append(decode(encode(dict(made.snapshot()))))
-    assert set(made.replayed) == {"engine/a", "functions"}
+    assert set(replayed(made)) == {"engine/a", "functions"}
     made.close()
     for state in states:
         again = started(tmp_path, config, entities=state)  # raises if it answered otherwise

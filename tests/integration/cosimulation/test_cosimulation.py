@@ -7,7 +7,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from tests.support.experiments import HEAD, script_engine, started, write
+from tests.support.experiments import HEAD, replayed, script_engine, started, write
 
 from perdure.errors import (
     Invalid,
@@ -165,9 +165,9 @@ def f():
     for _ in range(2):
         made.step()
     assert made.take_trajectory()[-1][4] == [1, ["a", "b"]]
-    assert made.replayed == {}
+    assert replayed(made) == {}
     made.snapshot()
-    assert "functions" not in made.replayed
+    assert "functions" not in replayed(made)
     made.close()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.experiments import HEAD, script_engine, started, write
+from tests.support.experiments import HEAD, replayed, script_engine, started, write
 
 from perdure.drivers.experiments.configuration import load
 from perdure.drivers.experiments.cosimulation import CoSimulation
@@ -174,7 +174,7 @@ def test_the_examples_go_on_with_the_same_bits(name: str) -> None:
     made = make()
     record(made, 30)
     made.snapshot()
-    assert made.replayed == {}
+    assert replayed(made) == {}
     made.close()
 
 
@@ -203,9 +203,9 @@ def test_what_is_replayed_is_named_with_its_reason(tmp_path: Path) -> None:
     made = started(tmp_path, build(tmp_path, drawn))
     record(made, 3)
     made.snapshot()
-    assert list(made.replayed) == ["engine/a", "functions"]
-    assert "attribute 'pair'" in made.replayed["engine/a"]
-    assert "f.py, variable 'kept'[0]" in made.replayed["functions"]
+    assert list(replayed(made)) == ["engine/a", "functions"]
+    assert "attribute 'pair'" in replayed(made)["engine/a"]
+    assert "f.py, variable 'kept'[0]" in replayed(made)["functions"]
     made.close()
 
 
@@ -363,13 +363,13 @@ def status():
     made.snapshot()
     record(made, 2)
     state: Any = decode(encode(dict(made.snapshot())))
-    assert made.replayed == {}
+    assert replayed(made) == {}
     made.close()
     again = started(tmp_path, config)
     again.restore(state)
     assert encode(dict(again.snapshot())) == encode(state)
     record(again, 2)
-    assert again.replayed == {}
+    assert replayed(again) == {}
     again.close()
 
 

@@ -14,7 +14,7 @@ from textwrap import indent
 from typing import Any, NamedTuple
 
 import pytest
-from tests.support.experiments import HEAD, script_engine, started, write
+from tests.support.experiments import HEAD, replayed, script_engine, started, write
 
 from perdure.drivers.experiments.cosimulation import CoSimulation
 from perdure.engines.python_script.script import EngineScript
@@ -306,6 +306,6 @@ def test_what_scripts_usually_hold_can_be_saved(tmp_path: Path) -> None:
     cosimulation = made(write(tmp_path, a__py=engine_of(one), status__py=OBSERVER))
     rows(cosimulation, 3)
     cosimulation.snapshot()
-    assert cosimulation.replayed == {}
+    assert replayed(cosimulation) == {}
     assert os.environ["KEPT"] == "set"
     cosimulation.close()

@@ -105,11 +105,6 @@ class CoSimulation:
         return {**engines, FUNCTIONS: self._initialized()}
 
     @property
-    def replayed(self) -> Mapping[str, str]:
-        """What the last `snapshot` could not take, and why; inputs are given again to it instead."""
-        return {id: reason for id, reason in self.kept.items() if reason is not None}
-
-    @property
     def modules(self) -> Modules:
         """The modules that engines and functions of this process have of their own, by entity."""
         parts = {id: recorded.part for id, recorded in self.parts.items()}
@@ -240,7 +235,7 @@ class CoSimulation:
         """Return the states of all entities, between two steps.
 
         Where an engine's or the functions' state can't be taken, its entity holds the last that could be and
-        the inputs since; `replayed` names it.
+        the inputs since; `kept` says why.
         """
         for member in self._members.values():
             member.finish()
