@@ -100,7 +100,7 @@ def run_with_agents(
     Returns
     -------
     DataFrame, dict, str or None
-        None if there are no results.
+        A dict is manager → scenario → ``equations`` or ``agents`` → …; None if there are no results.
 
     Raises
     ------
@@ -114,34 +114,13 @@ def run_with_agents(
         scenarios = others
     if return_format is None:
         return_format = "df" if find_spec("pandas") else "dict"
-    if return_format != "df":
-        return _results_of(runs, scenarios, equations, query, return_format, progress_bar)
-    frame_of({})  # says what is missing
-    frame = agents_frame(runs, scenarios, equations, query, progress_bar=progress_bar)
-    return frame if frame is None else frame.rename(columns=series_names)
-
-
-def _results_of(
-    runs: AgentRuns,
-    scenarios: Sequence[Scenario],
-    equations: Sequence[str],
-    query: AgentQuery,
-    return_format: str,
-    progress_bar: bool = False,
-) -> Any:
-    """Return the results of scenarios, of which some have agents, as a dict or JSON text.
-
-    Models of agents answer the query, others the equations.
-
-    Returns
-    -------
-    dict, str or None
-        Manager → scenario → ``equations`` or ``agents`` → …; None for an empty dict.
-    """
+    if return_format == "df":
+        frame_of({})  # says what is missing
+        frame = agents_frame(runs, scenarios, equations, query, progress_bar=progress_bar)
+        return frame if frame is None else frame.rename(columns=series_names)
     if return_format not in ("dict", "json"):
         raise Invalid(f"A return format is one of df, dict, json, not {return_format!r}.")
     tree: dict[str, dict[str, Any]] = {}
-    others = [one for one in scenarios if not has_agents(one)]
     if equations and others:
         tree = {**results_tree(others, list(equations), 0, progress_bar)}
     for scenario in filter(has_agents, scenarios):
