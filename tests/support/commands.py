@@ -7,10 +7,9 @@ run ``python -m perdure``.
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.support.forked import Forked
+from tests.support import forked
 
 from perdure.cli.commands import run
 
@@ -22,27 +21,7 @@ def perdure(
     *arguments: str, folder: Path = ROOT, text: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, with a text as its standard input, and additions to this environment."""
-    with tempfile.TemporaryDirectory() as made:
-        given, output, errors = (Path(made, name) for name in ("in", "out", "err"))
-        given.write_text(text)
-        process = Forked(
-            command,
-            arguments,
-            folder=folder,
-            environment={**os.environ, **environment},
-            text=given,
-            output=output,
-            errors=errors,
-        )
-        try:
-            status = process.wait(timeout=240)
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        return subprocess.CompletedProcess(
-            ["perdure", *arguments], status, output.read_text(), errors.read_text()
-        )
+    return forked.run(command, arguments, folder=folder, environment={**os.environ, **environment}, text=text)
 
 
 def command(arguments: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -83,6 +84,37 @@ class Forked:
     def kill(self) -> None:
         """End it as a crash does."""
         self.send_signal(signal.SIGKILL)
+
+
+def run(
+    target: Callable[..., None],
+    *arguments: object,
+    folder: Path,
+    environment: dict[str, str],
+    text: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run a process to its end, with a text as its standard input; return its status and what it printed."""
+    with tempfile.TemporaryDirectory() as made:
+        given, output, errors = (Path(made, name) for name in ("in", "out", "err"))
+        given.write_text(text)
+        process = Forked(
+            target,
+            *arguments,
+            folder=folder,
+            environment=environment,
+            text=given,
+            output=output,
+            errors=errors,
+        )
+        try:
+            status = process.wait(timeout=240)
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        return subprocess.CompletedProcess(
+            target.__qualname__, status, output.read_text(), errors.read_text()
+        )
 
 
 def _begin(

@@ -20,6 +20,7 @@ MODULES = (
     "perdure.stores.sqlite",
     "tests.support.bptk_process",
     "tests.support.commands",
+    "tests.support.programs",
     "tests.support.served",
     "uvicorn.lifespan.on",
     "uvicorn.loops.auto",

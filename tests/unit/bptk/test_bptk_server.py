@@ -1,6 +1,5 @@
 """The BPTK server as a program uses it: Flask's habits of `run`, and what gets into the log."""
 
-import os
 import re
 import subprocess
 import sys
@@ -13,21 +12,20 @@ import flask_cors
 import pytest
 import structlog
 import uvicorn
+from tests.support.programs import run_program
 
 from perdure.api import bptk_server
 from perdure.bptk import BptkServer, ExternalStateAdapter, FileAdapter
 from perdure.errors import AsgiOnly, Invalid
 
 PROGRAM = """
-from perdure.dialects.bptk.handlers import FIXED
+from perdure.bptk import BptkServer
+from perdure.dialects.bptk import handlers
 
-async def broken(dialect, call):
+def broken(catalogue):
     raise RuntimeError("broken")
 
-FIXED["scenarios"]["GET"] = broken
-
-from perdure.bptk import BptkServer  # routes are made of the handlers when it is imported
-
+handlers.scenario_names = broken
 client = BptkServer("program", bearer_token="s3cret").test_client()
 print(client.get("/scenarios", headers={"Authorization": "Bearer s3cret"}).status_code)
 """
@@ -35,14 +33,7 @@ print(client.get("/scenarios", headers={"Authorization": "Bearer s3cret"}).statu
 
 @pytest.mark.parametrize("as_json", ["0", "1"])
 def test_a_failure_is_logged_without_the_token(as_json: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROGRAM],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        env={**os.environ, "PERDURE_LOG_JSON": as_json},
-    )
+    ended = run_program(PROGRAM, PERDURE_LOG_JSON=as_json)
     assert ended.stdout == "500\n", ended.stderr
     assert "request_failed" in ended.stderr
     assert "RuntimeError: broken" in ended.stderr

@@ -3,8 +3,6 @@
 import importlib
 import importlib.util
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 import structlog
+from tests.support.programs import run_program
 
 from perdure.bptk import Model, bptk
 from perdure.bptk import sd_functions as sd
@@ -54,7 +53,7 @@ def made() -> Iterator[Any]:
     ],
 )
 def test_the_ways_to_import_work(program: str) -> None:
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    ended = run_program(program)
     assert ended.returncode == 0, ended.stderr
 
 
