@@ -5,7 +5,6 @@ a blob of our codec. The process has a guard, which ends it with all that it has
 closes it or is gone, also in the middle of a step: nothing outlives a parent that was killed.
 """
 
-import os
 import socket
 import struct
 import sys
@@ -21,6 +20,7 @@ from perdure.engines.json_data import copied
 from perdure.errors import EngineCrashed, PerdureError
 from perdure.execution.end import End, EndKind
 from perdure.execution.engine_handle import FAREWELL, EngineHandle
+from perdure.execution.frames import read_exactly
 from perdure.execution.spare_processes import spares
 from perdure.state.codec import Encoded, State, decode, encode, pack
 
@@ -275,18 +275,8 @@ def send(connection: socket.socket, message: State) -> None:
 
 def receive(connection: socket.socket) -> Any:
     """Receive a message; raise `ConnectionError` if the other end is gone."""
-    (size,) = LENGTH.unpack(_exactly(connection, LENGTH.size))
-    return decode(_exactly(connection, size))
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(min(size - len(parts), 1 << 20))
-        if not part:
-            raise ConnectionError(f"process {os.getpid()}: the other end of an engine's socket is gone")
-        parts += part
-    return bytes(parts)
+    (size,) = LENGTH.unpack(read_exactly(connection, LENGTH.size))
+    return decode(read_exactly(connection, size))
 
 
 def _error(code: str, message: str, values: dict[str, Any]) -> PerdureError:

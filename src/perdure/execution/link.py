@@ -174,7 +174,7 @@ class Link:
                     self.send(Beat())
                     continue
                 self._take(receive_blocking(self._channel))
-        except (EOFError, OSError):
+        except OSError:
             os._exit(PIPE_LOST)
         except BaseException:
             # Other threads may wait for answers that never come. The process crashes, and is attempted again.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from perdure.errors import LimitExceeded
+from perdure.execution.frames import read_exactly
 from perdure.run import Entry, Step
 from perdure.state.savepoint import Savepoint
 
@@ -213,18 +214,7 @@ async def receive(reader: "StreamReader") -> FromChild:
 
 
 def receive_blocking(channel: socket.socket) -> ToChild:
-    """Read the server's next message; raise `EOFError` at the end."""
-    (length,) = _LENGTH.unpack(_exactly(channel, _LENGTH.size))
-    message: ToChild = _to_child.decode(_exactly(channel, length))
+    """Read the server's next message; raise `ConnectionError` at the end."""
+    (length,) = _LENGTH.unpack(read_exactly(channel, _LENGTH.size))
+    message: ToChild = _to_child.decode(read_exactly(channel, length))
     return message
-
-
-def _exactly(channel: socket.socket, length: int) -> bytes:
-    found = bytearray(length)
-    view, read = memoryview(found), 0
-    while read < length:
-        count = channel.recv_into(view[read:])
-        if not count:
-            raise EOFError
-        read += count
-    return bytes(found)

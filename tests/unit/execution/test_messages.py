@@ -99,7 +99,7 @@ def test_what_a_server_sends_arrives() -> None:
             ours.sendall(framed(message))
             assert receive_blocking(theirs) == message
         ours.close()
-        with pytest.raises(EOFError):
+        with pytest.raises(ConnectionError):
             receive_blocking(theirs)
 
 
