@@ -24,7 +24,7 @@ from perdure.spawned import SpawnedImports
 from perdure.tasks import Task
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
 __all__ = ["TaskRegistry", "find_task"]
 
@@ -197,7 +197,7 @@ def find_task(name: str, source: str | None) -> Task[Any, Any]:
     if source is not None:
         found = [task for task in _tasks_of(source) if task.name == name]
     else:
-        found = [_installed(point) for point in _installed_points(name=name)]
+        found = [_installed(point) for point in _installed_points().select(name=name)]
     if not found:
         raise TaskNotFound(
             f"No task is called {name!r}. It was once found in {source or 'an installed package'}.", task=name
@@ -205,10 +205,10 @@ def find_task(name: str, source: str | None) -> Task[Any, Any]:
     return found[0]
 
 
-def _installed_points(**wanted: str) -> Iterable["EntryPoint"]:
+def _installed_points() -> "EntryPoints":
     from importlib.metadata import entry_points  # takes long, and a task with a source needs none
 
-    return entry_points(group=GROUP, **wanted)
+    return entry_points(group=GROUP)
 
 
 def _installed(point: "EntryPoint") -> Task[Any, Any]:
