@@ -139,30 +139,24 @@ class LiveSession:
             If a replayed step gave other numbers than the log holds, or replay another state than a savepoint
             does.
         """
+        damaged: list[int] = []
 
-        def load(at: int) -> Savepoint:
-            return store.savepoint(run_id, at)
+        def newest(timestamps: list[int]) -> Savepoint | None:
+            try:
+                found, passed = newest_intact(run_id, timestamps, lambda at: store.savepoint(run_id, at))
+            except NoSavepoint:
+                found, passed = None, timestamps
+            damaged.extend(passed)
+            return found
 
         usable = [info for info in store.savepoints(run_id) if spec.base <= info.position <= position]
-        here = [info.timestamp for info in usable if info.position == position]
-        before = [info.timestamp for info in usable if info.position < position]
-        damaged: list[int] = []
-        reached: Savepoint | None = None
-        try:
-            reached, damaged = newest_intact(run_id, here, load)
-        except NoSavepoint:
-            damaged = here
-        begun: Savepoint | None = None
-        try:
-            begun, passed = newest_intact(run_id, before, load)
-            damaged = damaged + passed
-        except NoSavepoint:
-            damaged = damaged + before
-            if spec.base > 0:
-                # What leads there is gone, or was computed by a former model.
-                if reached is None:
-                    raise
-                begun, reached = reached, None
+        reached = newest([info.timestamp for info in usable if info.position == position])
+        begun = newest([info.timestamp for info in usable if info.position < position])
+        if begun is None and spec.base > 0:
+            # What leads there is gone, or was computed by a former model.
+            if reached is None:
+                raise NoSavepoint(run=run_id)
+            begun, reached = reached, None
         if not exactly and reached is not None:
             begun, reached = reached, None
         session = cls.begin(run_id, owner, spec, make_engine, begun)

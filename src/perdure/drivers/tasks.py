@@ -30,6 +30,7 @@ from perdure.errors import (
     RunFinished,
     RunNotFound,
     TaskUnfinished,
+    TriggerRefused,
     check_limit,
 )
 from perdure.execution.executor import Executor
@@ -211,6 +212,7 @@ class Tasks:
         await self._executor.submit(created.run.id)
         return created
 
+    @uninterrupted
     async def stop(self, owner: Owner, run_id: str) -> Run:
         """End a task permanently, and return when its processes have ended; a waiting task never starts.
 
@@ -220,7 +222,9 @@ class Tasks:
             If it has ended already.
         """
         check(KIND, (await self._find(owner, run_id)).state, RunStatus.STOPPED)
-        return await self._uninterrupted.do(self._stop(owner, run_id))
+        await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, DesiredState.STOPPED)))
+        await self._executor.cancel(run_id)
+        return await self._ended(owner, run_id)
 
     async def pause(self, owner: Owner, run_id: str) -> Run:
         """Pause a task, whether it runs or waits; its time-out is paused too."""
@@ -236,8 +240,8 @@ class Tasks:
         """Delete a task with its result; an unfinished task is stopped first."""
         run = await self._find(owner, run_id)
         if run.state not in FINAL:
-            with suppress(RunFinished):  # the task has ended meanwhile
-                await self._stop(owner, run.id)
+            with suppress(RunFinished, TriggerRefused):  # the task has ended meanwhile
+                await self.stop(owner, run.id)
         await asyncio.wrap_future(self._store.submit(DeleteRun(run.id)))
         await forget_trace(self._store, run.id)
 
@@ -315,11 +319,6 @@ class Tasks:
     def _check_allowed(self) -> None:
         if not self._settings.allow_tasks:
             raise KindNotAllowed(kind=KIND, setting="PERDURE_ALLOW_TASKS")
-
-    async def _stop(self, owner: Owner, run_id: str) -> Run:
-        await asyncio.wrap_future(self._store.submit(SetDesiredState(run_id, DesiredState.STOPPED)))
-        await self._executor.cancel(run_id)
-        return await self._ended(owner, run_id)
 
     async def _want(self, owner: Owner, run_id: str, desired: DesiredState) -> Run:
         check(KIND, (await self._find(owner, run_id)).state, RunStatus(desired.value))
