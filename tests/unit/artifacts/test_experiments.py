@@ -261,13 +261,21 @@ def test_downloads_and_launches_all_the_while_get_whole_files(
 ) -> None:
     versions = [bytes([number]) * 50_000 for number in range(30)]
     ada.create("e", opened(zip_of({"data": versions[0], "other": b"1"})))
-    done = threading.Event()
+    done, turns = threading.Event(), [threading.Semaphore(0) for _ in range(3)]
+
+    def let_read() -> None:
+        """Return when each reader has ended what it was reading: nothing is read for as long as it stays."""
+        for turn in turns:
+            while turn.acquire(blocking=False):
+                pass
+            assert turn.acquire(timeout=60)
 
     def download() -> None:
         ended = False
         while not ended:
             ended = done.is_set()
             assert unzipped(b"".join(ada.zipped("e", ada.get("e"))))["data"] in versions
+            turns[0].release()
 
     def launch(reader: int) -> None:
         ended, number = False, 0
@@ -280,13 +288,16 @@ def test_downloads_and_launches_all_the_while_get_whole_files(
             assert found.keys() == {"data", "other"}
             assert found["data"] in versions
             ada.unpin("e", run)
+            turns[reader].release()
 
     with ThreadPoolExecutor(3) as threads:
         working = [threads.submit(download), threads.submit(launch, 1), threads.submit(launch, 2)]
         try:
-            for data in versions:
+            for number, data in enumerate(versions):
                 ada.put("e", "data", [data], NOTHING)
                 clock.now += GRACE_SECONDS / 10  # so that what is old goes meanwhile
+                if number % 5 == 0:
+                    let_read()
         finally:
             done.set()
         for one in working:
