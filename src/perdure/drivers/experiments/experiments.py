@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
 
 from perdure.artifacts import Artifacts
 from perdure.drivers.examination import Finding
@@ -18,7 +17,7 @@ from perdure.drivers.experiments.preparing import Prepared, Preparing
 from perdure.drivers.experiments.requirements import lacks, needs
 from perdure.drivers.experiments.results import ResultStorage
 from perdure.drivers.experiments.slots import slots_of
-from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.drivers.experiments.spec import KIND, ExperimentSpec
 from perdure.drivers.experiments.steering import Steering
 from perdure.drivers.experiments.storage import WorkingFolders
 from perdure.drivers.experiments.transcript import rows_text
@@ -45,7 +44,6 @@ from perdure.supervision import keep_going
 
 __all__ = ["KIND", "Experiments"]
 
-KIND: Final = "experiment"
 SWEEPING = 900.0  # seconds between two sweeps of the storage
 
 

@@ -17,7 +17,7 @@ from perdure.drivers.experiments.configuration import EngineConfiguration
 from perdure.drivers.experiments.configuration import read as read_configuration
 from perdure.drivers.experiments.scene_renderers import NO_LIBRARY, SceneRenderers, off_screen
 from perdure.drivers.experiments.scene_views import PictureRequest, SceneView
-from perdure.drivers.experiments.spec import ExperimentSpec
+from perdure.drivers.experiments.spec import KIND, ExperimentSpec
 from perdure.drivers.run_access import find_run
 from perdure.drivers.session_requests import Owner
 from perdure.drivers.threads import Threads
@@ -32,7 +32,6 @@ from perdure.stores.base import Store
 
 __all__ = ["Picture", "RunScene", "Scenes"]
 
-KIND = "experiment"
 CONFIGURATIONS = 64  # kept in memory; a version of an experiment never changes
 
 NO_WORKER = (

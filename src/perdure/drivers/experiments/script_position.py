@@ -100,11 +100,5 @@ def _of_no_script(savepoint: Savepoint, log: str) -> bytes:
     kept: Any = decode(savepoint.entities[FILES])
     changed = kept["files"]
     written = {name: was for name, was in changed["written"].items() if name != kept["log"]}
-    own: dict[str, Any] = {
-        "log": log,
-        "files": {**changed, "written": {**written, log: EMPTY}},
-        "scripts": [],
-        "modules": [],
-        "beginning": {"log": log, "files": {**changed, "written": {**written, log: EMPTY}}},
-    }
-    return encode({**kept, **own})
+    found: dict[str, Any] = {"log": log, "files": {**changed, "written": {**written, log: EMPTY}}}
+    return encode({**kept, **found, "scripts": [], "modules": [], "beginning": found})

@@ -1,5 +1,7 @@
 """The spec of an experiment's run: its files, its seed and the kind of its times. It never changes."""
 
+from typing import Final
+
 import msgspec
 
 from perdure.drivers.experiments.configuration import Times
@@ -7,7 +9,10 @@ from perdure.errors import CorruptBlob
 from perdure.state.codec import decode, encode
 from perdure.times import exact, whole_nanoseconds
 
-__all__ = ["ExperimentSpec"]
+__all__ = ["KIND", "ExperimentSpec"]
+
+KIND: Final = "experiment"
+"""The kind of the runs of experiments."""
 
 SCHEMA = 3  # 1 had no `exact_times`, 2 none of what follows it
 
