@@ -14,7 +14,6 @@ import msgspec
 from perdure.errors import NotExecuted, PositionConflict
 from perdure.lifecycle import FINAL
 from perdure.run import Entry, Execution, Key, LogLine, Run
-from perdure.stores.checksums import checksum
 from perdure.stores.commands import locks
 from perdure.stores.commands.base import (
     Answers,
@@ -27,7 +26,7 @@ from perdure.stores.commands.base import (
     write,
 )
 from perdure.stores.commands.documents import Document, document_writes
-from perdure.stores.commands.execution_rows import given_back
+from perdure.stores.commands.execution_rows import given_back, put_result
 from perdure.stores.commands.found import find_run, found, read_run
 from perdure.stores.commands.locks import Lock
 from perdure.stores.keys import run_key_values, step_key_values, to_creation_key
@@ -229,8 +228,7 @@ class CopyRun(Command[None], frozen=True):
         elif execution.stored:
             writes.append(write("set_stored", number, execution.stored))
         if execution.result is not None:
-            kept = checksum(number, execution.result)
-            writes += [write("insert_result", number, execution.result, kept), write("note_result", number)]
+            writes += put_result(number, execution.result)
         size, rows = 0, []
         for line in self.lines:
             size += len(line.text.encode())

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from perdure.errors import Fenced, RunFinished
 from perdure.lifecycle import FINAL
 from perdure.run import Execution, Run
+from perdure.stores.checksums import checksum
 from perdure.stores.commands.base import Query, Rows, Write, write
 from perdure.stores.commands.found import Found, RunCommand, find_run
 from perdure.stores.values import execution_values, to_execution
@@ -23,6 +24,7 @@ __all__ = [
     "given_back",
     "held_execution",
     "put_execution",
+    "put_result",
     "with_report",
 ]
 
@@ -93,6 +95,12 @@ def begun(run: Run, execution: Execution) -> list[Write]:
         write("set_lease", run.number, new.fence),
         *([write("insert_unstored", run.number)] if new.stored is None else []),
     ]
+
+
+def put_result(number: int, result: bytes) -> list[Write]:
+    """Return the writes that store the result of the run with this number."""
+    kept = checksum(number, result)
+    return [write("insert_result", number, result, kept), write("note_result", number)]
 
 
 def given_back(execution: Execution) -> Execution:

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 from perdure.errors import Invalid, SavepointNotFound
 from perdure.lifecycle import FINAL, DesiredState
 from perdure.run import Change, Execution, LogLine, Run
-from perdure.stores.checksums import checksum
 from perdure.stores.commands.base import Answers, Decision, Moment, Query, Write, write
 from perdure.stores.commands.execution_rows import (
     ExecutionCommand,
@@ -17,6 +16,7 @@ from perdure.stores.commands.execution_rows import (
     given_back,
     held_execution,
     put_execution,
+    put_result,
     with_report,
 )
 from perdure.stores.commands.found import Found, changed, found, read_run
@@ -129,11 +129,7 @@ class Finish(ExecutionCommand[Run], frozen=True):
             left = replace(given_back(left), attempt=left.attempt - self.unbegun)
         writes = put_execution(run, left)
         if self.result is not None:
-            kept = checksum(run.number, self.result)
-            writes += [
-                write("insert_result", run.number, self.result, kept),
-                write("note_result", run.number),
-            ]
+            writes += put_result(run.number, self.result)
         writes += changed(run, self.change, at)
         ended = self.change.applied(to_run(answers[2][0]), at.now)
         return Decision(ended, writes, (run.committed(state=ended.state),))
