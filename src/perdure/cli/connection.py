@@ -19,7 +19,7 @@ from perdure.terminal import printable
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Models", "StoreUrl", "Target", "answer", "ask", "connect", "is_served", "on_target", "wait_for"]
+__all__ = ["Models", "StoreUrl", "Target", "answer", "ask", "is_served", "on_target", "with_client"]
 
 T = TypeVar("T")
 
@@ -87,11 +87,21 @@ def on_target(command: Callable[..., T]) -> Callable[..., T]:
     return with_options
 
 
-def wait_for(work: Callable[[], Awaitable[T]]) -> T:
-    """Run a command's coroutine, and return its result."""
+def with_client(
+    target: Target,
+    work: Callable[["httpx.AsyncClient"], Awaitable[T]],
+    models: str | None = None,
+    *,
+    served: bool = False,
+) -> T:
+    """Run a command's coroutine with a client, and return its result; raise what `connect` raises."""
     import anyio
 
-    return anyio.run(work)
+    async def connected() -> T:
+        async with connect(target, models, served=served) as client:
+            return await work(client)
+
+    return anyio.run(connected)
 
 
 def ask(
@@ -99,11 +109,10 @@ def ask(
 ) -> Any:
     """Send one request, and return the body of its answer; raise what `connect` and `answer` raise."""
 
-    async def work() -> Any:
-        async with connect(target, models) as client:
-            return answer(await client.request(method, path, json=json))
+    async def work(client: "httpx.AsyncClient") -> Any:
+        return answer(await client.request(method, path, json=json))
 
-    return wait_for(work)
+    return with_client(target, work, models)
 
 
 @asynccontextmanager

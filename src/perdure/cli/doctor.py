@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perdure.cli.connection import Models, StoreUrl, Target, answer, connect, wait_for
+from perdure.cli.connection import Models, StoreUrl, Target, answer, with_client
 from perdure.cli.groups import new_app
 from perdure.cli.output import say, with_progress
 from perdure.cli.runs import all_runs
 from perdure.errors import PerdureError
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["app", "doctor"]
 
@@ -35,27 +38,26 @@ def doctor(
     """
     tally = Tally()
 
-    async def work() -> None:
-        async with connect(Target(store), models) as client:
-            for _ in with_progress(["store"], "Checking the store"):
-                with tally.failing("store"):
-                    found = answer(await client.post("/check", json={"repair": not dry_run}))
-                    for problem in found["repaired"]:
-                        tally.add("store", problem, repaired=True)
-                    for problem in found["problems"]:
-                        tally.add("store", problem)
-            runs: list[str] = []
+    async def work(client: "httpx.AsyncClient") -> None:
+        for _ in with_progress(["store"], "Checking the store"):
             with tally.failing("store"):
-                runs = [run["id"] for run in await all_runs(client)]
-            for run in with_progress(runs, "Checking the runs"):
-                tally.runs += 1
-                with tally.failing(run):
-                    report = answer(await client.post(f"/runs/{run}/check", json={"repair": not dry_run}))
-                    for finding in report["findings"]:
-                        text = f"{finding['place']}: {finding['problem']}"
-                        tally.add(run, text, repaired=finding["repaired"], checked=finding["checked"])
+                found = answer(await client.post("/check", json={"repair": not dry_run}))
+                for problem in found["repaired"]:
+                    tally.add("store", problem, repaired=True)
+                for problem in found["problems"]:
+                    tally.add("store", problem)
+        runs: list[str] = []
+        with tally.failing("store"):
+            runs = [run["id"] for run in await all_runs(client)]
+        for run in with_progress(runs, "Checking the runs"):
+            tally.runs += 1
+            with tally.failing(run):
+                report = answer(await client.post(f"/runs/{run}/check", json={"repair": not dry_run}))
+                for finding in report["findings"]:
+                    text = f"{finding['place']}: {finding['problem']}"
+                    tally.add(run, text, repaired=finding["repaired"], checked=finding["checked"])
 
-    wait_for(work)
+    with_client(Target(store), work, models)
     say(f"{tally.runs} runs checked, {tally.wrong} faults found, {tally.repaired} repaired.")
     if tally.unchecked:
         say(f"{tally.unchecked} runs were not replayed: name their models with --models.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perdure.cli import experiment_run, run_options
-from perdure.cli.connection import Target, answer, connect, on_target, wait_for
+from perdure.cli.connection import Target, answer, on_target, with_client
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, safe_json, say, show, table
 from perdure.cli.run_options import label
@@ -80,30 +80,27 @@ def send_experiment(
         raise PerdureError(f"There is no folder {str(folder)!r}; name the folder of an experiment.")
     called = check_experiment(name or name_of(folder))
 
-    async def work() -> None:
-        with zipped_folder(folder.resolve(), partial(say, err=True)) as archive:
-            content = archive.read()
+    with zipped_folder(folder.resolve(), partial(say, err=True)) as archive:
+        content = archive.read()
 
-        async def send(client: "httpx.AsyncClient") -> None:
-            headers = {"Content-Type": "application/zip"}
-            answer(
-                await client.post("/experiments", params={"name": called}, content=content, headers=headers)
-            )
+    async def send(client: "httpx.AsyncClient") -> None:
+        headers = {"Content-Type": "application/zip"}
+        answer(await client.post("/experiments", params={"name": called}, content=content, headers=headers))
 
-        async with connect(target) as client:
-            try:
-                await send(client)
-            except PerdureError as error:
-                if error.values.get("code") != ExperimentExists.code:
-                    raise
-                if not replace:
-                    message = f"There is another experiment {called!r}; give --replace, or another --name."
-                    raise PerdureError(message) from None
-                # The files are fine: every other error is raised before the name is checked.
-                answer(await client.delete(f"/experiments/{called}"))
-                await send(client)
+    async def work(client: "httpx.AsyncClient") -> None:
+        try:
+            await send(client)
+        except PerdureError as error:
+            if error.values.get("code") != ExperimentExists.code:
+                raise
+            if not replace:
+                message = f"There is another experiment {called!r}; give --replace, or another --name."
+                raise PerdureError(message) from None
+            # The files are fine: every other error is raised before the name is checked.
+            answer(await client.delete(f"/experiments/{called}"))
+            await send(client)
 
-    wait_for(work)
+    with_client(target, work)
     say(called)
 
 
@@ -133,16 +130,15 @@ def create_experiment(
     if seed is not None:
         asked["seed"] = seed
 
-    async def work() -> None:
-        async with connect(target, served=True) as client:
-            run = answer(await client.post("/runs", json=asked))
-            say(run["id"])
-            if run["state"] == "failed":
-                raise PerdureError(f"The run couldn't be initialised: {run['reason']}")
-            if start:
-                answer(await client.put(f"/runs/{run['id']}/state", json={"state": "started"}))
+    async def work(client: "httpx.AsyncClient") -> None:
+        run = answer(await client.post("/runs", json=asked))
+        say(run["id"])
+        if run["state"] == "failed":
+            raise PerdureError(f"The run couldn't be initialised: {run['reason']}")
+        if start:
+            answer(await client.put(f"/runs/{run['id']}/state", json={"state": "started"}))
 
-    wait_for(work)
+    with_client(target, work, served=True)
 
 
 @app.command("list", epilog="Examples:  perdure experiment list  ·  perdure experiment list --json")
@@ -206,18 +202,17 @@ def show_logs(
 
     import asyncio
 
-    async def work() -> None:
-        async with connect(target, served=follow) as client:
-            after, ended = 0, False
-            while not ended:
-                state = (await read_run(client, run, "experiment"))["state"]
-                # The state is read before the lines, since no line comes after the end.
-                ended = not follow or state in ENDED
-                after = await print_lines(client, run, after)
-                if not ended:
-                    await asyncio.sleep(LOOK)
+    async def work(client: "httpx.AsyncClient") -> None:
+        after, ended = 0, False
+        while not ended:
+            state = (await read_run(client, run, "experiment"))["state"]
+            # The state is read before the lines, since no line comes after the end.
+            ended = not follow or state in ENDED
+            after = await print_lines(client, run, after)
+            if not ended:
+                await asyncio.sleep(LOOK)
 
-    wait_for(work)
+    with_client(target, work, served=follow)
 
 
 @app.command("trajectory", epilog="Example:  perdure experiment trajectory 0f3c… > rows.jsonl")
@@ -225,15 +220,15 @@ def show_logs(
 def show_trajectory(target: Target, run: RunId) -> None:
     """Print the rows that an experiment's status function returned, each as a line of JSON."""
 
-    async def work() -> None:
-        async with connect(target) as client, client.stream("GET", f"/runs/{run}/trajectory") as rows:
+    async def work(client: "httpx.AsyncClient") -> None:
+        async with client.stream("GET", f"/runs/{run}/trajectory") as rows:
             if rows.is_error:
                 await rows.aread()
                 answer(rows)
             async for text in rows.aiter_text():
                 typer.echo(safe_json(text), nl=False)
 
-    wait_for(work)
+    with_client(target, work)
 
 
 @app.command(
@@ -264,12 +259,11 @@ def fork_experiment(
     asked: dict[str, Any] = {"savepoint": savepoint, "configuration": config, "script": script}
     body = {what: value for what, value in asked.items() if value is not None} | label(name, tag)
 
-    async def work() -> Any:
-        async with connect(target, served=True) as client:
-            await read_run(client, run, "experiment")
-            return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
+    async def work(client: "httpx.AsyncClient") -> Any:
+        await read_run(client, run, "experiment")
+        return answer(await client.post(f"/runs/{run}/fork", json=body | {"newest": newest}))
 
-    say(wait_for(work)["id"])
+    say(with_client(target, work, served=True)["id"])
 
 
 def _bring(target: Target, runs: list[str], state: str) -> None:
@@ -279,17 +273,16 @@ def _bring(target: Target, runs: list[str], state: str) -> None:
     """
     refused = []
 
-    async def work() -> None:
-        async with connect(target, served=state != "stopped") as client:
-            for run in runs:
-                try:
-                    await read_run(client, run, "experiment")
-                    brought = answer(await client.put(f"/runs/{run}/state", json={"state": state}))
-                except PerdureError as error:
-                    refused.append(str(error))
-                else:
-                    say(f"{run}: {brought['state']}")
+    async def work(client: "httpx.AsyncClient") -> None:
+        for run in runs:
+            try:
+                await read_run(client, run, "experiment")
+                brought = answer(await client.put(f"/runs/{run}/state", json={"state": state}))
+            except PerdureError as error:
+                refused.append(str(error))
+            else:
+                say(f"{run}: {brought['state']}")
 
-    wait_for(work)
+    with_client(target, work, served=state != "stopped")
     if refused:
         raise PerdureError("\n".join(refused))

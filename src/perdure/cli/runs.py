@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from perdure.cli import run_options
-from perdure.cli.connection import Models, Target, answer, ask, connect, on_target, wait_for
+from perdure.cli.connection import Models, Target, answer, ask, on_target, with_client
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.cli.run_options import label, unix_time
@@ -123,13 +123,12 @@ def edit_runs(
     if not given:
         raise PerdureError("Give --name, --add-tag or --remove-tag.")
 
-    async def work() -> None:
-        async with connect(target) as client:
-            for run in with_progress(runs, "Changing"):
-                edited = answer(await client.patch(f"/runs/{run}", json=given))
-                say(f"{run}: {edited['name']!r}, {' '.join(edited['tags']) or 'no tags'}")
+    async def work(client: "httpx.AsyncClient") -> None:
+        for run in with_progress(runs, "Changing"):
+            edited = answer(await client.patch(f"/runs/{run}", json=given))
+            say(f"{run}: {edited['name']!r}, {' '.join(edited['tags']) or 'no tags'}")
 
-    wait_for(work)
+    with_client(target, work)
 
 
 @app.command(
@@ -179,25 +178,24 @@ def upgrade_runs(
     if bool(runs) == every:
         raise PerdureError("Name the runs to upgrade, or give --all.")
 
-    async def work() -> int:
-        async with connect(target, models) as client:
-            sessions = [] if runs else await all_runs(client, kind="session")
-            ids = runs or [run["id"] for run in sessions if run["outcome"] is None]
-            failed = 0
-            for run in with_progress(ids, "Upgrading"):
-                try:
-                    done = answer(await client.post(f"/runs/{run}/upgrade"))
-                except PerdureError as error:
-                    if every and error.values.get("code") == ModelUnchanged.code:
-                        say(f"{run}: unchanged")
-                        continue
-                    failed += 1
-                    say(f"{run}: {error}", err=True)
-                else:
-                    say(f"{run}: upgraded, {done['replayed']} steps replayed with the new model")
-            return failed
+    async def work(client: "httpx.AsyncClient") -> int:
+        sessions = [] if runs else await all_runs(client, kind="session")
+        ids = runs or [run["id"] for run in sessions if run["outcome"] is None]
+        failed = 0
+        for run in with_progress(ids, "Upgrading"):
+            try:
+                done = answer(await client.post(f"/runs/{run}/upgrade"))
+            except PerdureError as error:
+                if every and error.values.get("code") == ModelUnchanged.code:
+                    say(f"{run}: unchanged")
+                    continue
+                failed += 1
+                say(f"{run}: {error}", err=True)
+            else:
+                say(f"{run}: upgraded, {done['replayed']} steps replayed with the new model")
+        return failed
 
-    if wait_for(work):
+    if with_client(target, work, models):
         raise typer.Exit(1)
 
 
@@ -212,13 +210,12 @@ def delete_runs(
     if not yes:
         typer.confirm(f"Delete {len(runs)} run(s) permanently?", abort=True)
 
-    async def work() -> None:
-        async with connect(target) as client:
-            for run in with_progress(runs, "Deleting"):
-                answer(await client.delete(f"/runs/{run}"))
-                say(f"{run}: deleted")
+    async def work(client: "httpx.AsyncClient") -> None:
+        for run in with_progress(runs, "Deleting"):
+            answer(await client.delete(f"/runs/{run}"))
+            say(f"{run}: deleted")
 
-    wait_for(work)
+    with_client(target, work)
 
 
 @app.command(
@@ -246,29 +243,28 @@ def prune_runs(
     """
     asked: dict[str, Any] = {"ended_before": unix_time(older, "--older"), "kind": kind}
 
-    async def work() -> int:
-        async with connect(target) as client:
+    async def work(client: "httpx.AsyncClient") -> int:
 
-            async def pruned(**more: Any) -> dict[str, Any]:
-                page: dict[str, Any] = answer(await client.post("/prune", json=asked | more))
-                return page
+        async def pruned(**more: Any) -> dict[str, Any]:
+            page: dict[str, Any] = answer(await client.post("/prune", json=asked | more))
+            return page
 
-            found, kept = await _to_prune(pruned)
-            for run in kept:
-                say(f"{run['id']}: kept, {run['reason']}", err=True)
-            if not found:
-                say("No such runs.")
-                return 0
-            if dry_run:
-                for run in found:
-                    say(f"{run['id']}: {run['kind']} of {run['owner']}, ended {moment(run['ended'])}")
-                say(f"{len(found)} run(s) would be deleted.")
-                return 0
-            if not yes:
-                typer.confirm(f"Delete {len(found)} run(s) permanently?", abort=True)
-            return await _pruned(pruned, len(found) + len(kept), {run["id"] for run in kept})
+        found, kept = await _to_prune(pruned)
+        for run in kept:
+            say(f"{run['id']}: kept, {run['reason']}", err=True)
+        if not found:
+            say("No such runs.")
+            return 0
+        if dry_run:
+            for run in found:
+                say(f"{run['id']}: {run['kind']} of {run['owner']}, ended {moment(run['ended'])}")
+            say(f"{len(found)} run(s) would be deleted.")
+            return 0
+        if not yes:
+            typer.confirm(f"Delete {len(found)} run(s) permanently?", abort=True)
+        return await _pruned(pruned, len(found) + len(kept), {run["id"] for run in kept})
 
-    if wait_for(work):
+    if with_client(target, work):
         raise typer.Exit(1)
 
 
@@ -309,11 +305,10 @@ async def _pruned(prune: Prune, matching: int, kept: Collection[str]) -> int:
 def find_runs(target: Target, limit: int | None = None, **params: Any) -> list[dict[str, Any]]:
     """Return the runs of a target that `all_runs` returns."""
 
-    async def work() -> list[dict[str, Any]]:
-        async with connect(target) as client:
-            return await all_runs(client, limit, **params)
+    async def work(client: "httpx.AsyncClient") -> list[dict[str, Any]]:
+        return await all_runs(client, limit, **params)
 
-    return wait_for(work)
+    return with_client(target, work)
 
 
 async def all_runs(

@@ -1,14 +1,17 @@
 """``perdure tasks``: list, show, cancel."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perdure.cli.connection import Target, answer, connect, on_target, wait_for
+from perdure.cli.connection import Target, answer, on_target, with_client
 from perdure.cli.groups import new_app
 from perdure.cli.output import AsJson, moment, say, show, table, with_progress
 from perdure.cli.runs import find_runs, print_lines, read_run
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["app"]
 
@@ -57,17 +60,16 @@ def show_task(
 ) -> None:
     """Show everything known about a task: its input, its progress, and its result once it has ended."""
 
-    async def work() -> None:
-        async with connect(target) as client:
-            shown = await read_run(client, task, "task")
-            if logs:
-                await print_lines(client, task)
-                return
-            if shown["state"] in ENDED:
-                shown["result"] = answer(await client.get(f"/runs/{task}/result"))["result"]
-            show(shown)
+    async def work(client: "httpx.AsyncClient") -> None:
+        shown = await read_run(client, task, "task")
+        if logs:
+            await print_lines(client, task)
+            return
+        if shown["state"] in ENDED:
+            shown["result"] = answer(await client.get(f"/runs/{task}/result"))["result"]
+        show(shown)
 
-    wait_for(work)
+    with_client(target, work)
 
 
 @app.command("cancel", epilog="Example:  perdure tasks cancel 0f3c…")
@@ -78,14 +80,13 @@ def cancel_tasks(
 ) -> None:
     """End tasks permanently: running ones end at once, waiting ones never start."""
 
-    async def work() -> None:
-        async with connect(target) as client:
-            for task in with_progress(tasks, "Cancelling"):
-                await read_run(client, task, "task")
-                ended = answer(await client.put(f"/runs/{task}/state", json={"state": "stopped"}))
-                say(f"{task}: {ended['state']}")
+    async def work(client: "httpx.AsyncClient") -> None:
+        for task in with_progress(tasks, "Cancelling"):
+            await read_run(client, task, "task")
+            ended = answer(await client.put(f"/runs/{task}/state", json={"state": "stopped"}))
+            say(f"{task}: {ended['state']}")
 
-    wait_for(work)
+    with_client(target, work)
 
 
 def _in_words(progress: Mapping[str, Any] | None) -> str:
