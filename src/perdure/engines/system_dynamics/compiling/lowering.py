@@ -162,6 +162,20 @@ class _Lowering:
                 )
             if isinstance(node, Instruction):
                 code.append(node)
+            elif isinstance(node, Operation):  # here, since most nodes are instructions and operations
+                self._check_model(node.model, f"sd.{node.operator}", owner)
+                if node.operator in ("smooth", "trend"):
+                    hidden = f"{RESERVED}{node.operator} {ordinal(node.operator)} of {name}"
+                    todo.append(self._average(hidden, owner, node))
+                elif node.operator == "delay":
+                    delay = f"{RESERVED}delay {ordinal('delay')} of {name}"
+                    todo += [_DelayEnd(delay, owner, node, len(code)), node.operands[1]]
+                else:
+                    draw: float | str | None = float(ordinal("draw")) if node.operator in DRAWS else None
+                    if draw is not None and node.seed is not None:
+                        draw = f"{draw:.0f} {node.seed}"
+                    todo.append(Instruction(node.operator, len(node.operands), draw))
+                    todo += reversed(node.operands)
             elif isinstance(node, Number):
                 code.append(Instruction("number", 0, node.value))
             elif isinstance(node, Reference):
@@ -191,20 +205,6 @@ class _Lowering:
                 todo.append(Spread(node, f"the equation of {owner!r}").product(node))
             elif isinstance(node, _DelayEnd):
                 code[node.start :] = self._delay(node, tuple(code[node.start :]))
-            elif isinstance(node, Operation):
-                self._check_model(node.model, f"sd.{node.operator}", owner)
-                if node.operator in ("smooth", "trend"):
-                    hidden = f"{RESERVED}{node.operator} {ordinal(node.operator)} of {name}"
-                    todo.append(self._average(hidden, owner, node))
-                elif node.operator == "delay":
-                    delay = f"{RESERVED}delay {ordinal('delay')} of {name}"
-                    todo += [_DelayEnd(delay, owner, node, len(code)), node.operands[1]]
-                else:
-                    draw: float | str | None = float(ordinal("draw")) if node.operator in DRAWS else None
-                    if draw is not None and node.seed is not None:
-                        draw = f"{draw:.0f} {node.seed}"
-                    todo.append(Instruction(node.operator, len(node.operands), draw))
-                    todo += reversed(node.operands)
             else:
                 raise ModelError(
                     f"The equation of {owner!r} holds {node!r}, which isn't part of the language."
