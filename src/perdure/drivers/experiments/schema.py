@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from perdure.errors import suggest
+from perdure.run import is_unicode
 
 __all__ = [
     "ENGINE",
@@ -103,12 +104,10 @@ def _number(value: Any) -> bool:
 
 
 def _text(default: str | None = None, *, required: bool = False) -> Key:
-    return Key("a text", default, lambda value: _is_text(value) and bool(value or default == ""), required)
+    def is_text(value: Any) -> bool:  # JSON can write halves of characters, which are none
+        return isinstance(value, str) and is_unicode(value) and bool(value or default == "")
 
-
-def _is_text(value: Any) -> bool:
-    """Return whether it is a text; JSON can write halves of characters, which are none."""
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+    return Key("a text", default, is_text, required)
 
 
 def _flag(default: bool) -> Key:

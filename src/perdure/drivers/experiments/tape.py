@@ -26,7 +26,7 @@ from perdure.errors import ReplayMismatch
 from perdure.run import Step
 from perdure.state.codec import pack
 
-__all__ = ["Phase", "Tape", "agree", "call_in_words", "script_line"]
+__all__ = ["Phase", "Tape", "agree"]
 
 
 class Phase(Enum):
@@ -149,12 +149,12 @@ class Tape:
             self.phase = Phase.RECORDING
 
     def _in_words(self, name: str, arguments: list[Any]) -> str:
-        return f"the script calls {call_in_words(name, arguments)} at {script_line(self._folder)}"
+        return f"the script calls {_call_in_words(name, arguments)} at {_script_line(self._folder)}"
 
     def _mismatch(self, now: str) -> ReplayMismatch:
         then = "it ended"
         if self._ahead is not None:
-            then = f"it called {call_in_words(self._ahead[1].name, self._ahead[1].arguments)}"
+            then = f"it called {_call_in_words(self._ahead[1].name, self._ahead[1].arguments)}"
         return ReplayMismatch(
             f"Run again, {now}, where {then} when its journal was written (call {self.number}). The run is "
             "left as it is. Make the script repeatable as docs/experiments-resume.md says, or fork the run "
@@ -173,13 +173,13 @@ def _same_arguments(record: Record, arguments: list[Any]) -> bool:
     return not (record.arguments or arguments) or agree(record.arguments, arguments)
 
 
-def call_in_words(name: str, arguments: list[Any]) -> str:
+def _call_in_words(name: str, arguments: list[Any]) -> str:
     """Write a call as a script would; long arguments are cut."""
     written = [repr(argument) for argument in arguments if argument != []]
     return f"{name}({', '.join(text if len(text) <= 80 else text[:77] + '…' for text in written)})"
 
 
-def script_line(folder: Path) -> str:
+def _script_line(folder: Path) -> str:
     """Name the file and line of the script that is making a call now."""
     prefix = f"{folder}/"
     frame = sys._getframe()

@@ -114,7 +114,9 @@ class PythonJsonEngine:
         apart: dict[str, Any] = {"_set_at": script._set_at}
         with part.running("in initialize"):
             if isinstance(script, PySimEngineScript):
-                self._simulator = self._make_simulator(part, config)
+                self._simulator = make_simulator(
+                    config["simulator"], config["world"], part.folder, config.get("seed", 0)
+                )
                 script.sim_manager = apart["sim_manager"] = self._simulator
             self._script = script
             part.at = definition(script.initialize)
@@ -221,9 +223,6 @@ class PythonJsonEngine:
             with self._part.running("in shutdown"):
                 self._part.at = definition(script.shutdown)
                 script.shutdown()
-
-    def _make_simulator(self, part: Part, config: Mapping[str, Any]) -> Simulator:
-        return make_simulator(config["simulator"], config["world"], part.folder, config.get("seed", 0))
 
     def _checked(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         script = self._running
