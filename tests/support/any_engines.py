@@ -1,4 +1,7 @@
-"""Small engines for sessions: one that can be saved, one that can't, one that reads clocks, one that dies."""
+"""Small engines for sessions: one that can be saved, one that can't, one that reads clocks, one that dies.
+
+The process of each engine imports this module, so it imports little: models of these are in `engine_models`.
+"""
 
 import os
 import signal
@@ -7,24 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from perdure.drivers.session_requests import NewSession
 from perdure.errors import Invalid, InvalidOverride, NotSnapshotable
-from perdure.execution.guard import content, descendants
-from perdure.scenarios import Catalogue, EngineModel
 from perdure.state.codec import State
 
-__all__ = [
-    "Dying",
-    "Reading",
-    "Refusing",
-    "Sealed",
-    "Stuck",
-    "Summing",
-    "catalogue_with",
-    "engine_processes",
-    "new",
-    "summing",
-]
+__all__ = ["Dying", "Reading", "Refusing", "Sealed", "Stuck", "Summing"]
 
 
 class Summing:
@@ -151,29 +140,3 @@ class Stuck(Summing):
         if self.steps:
             signal.pause()
         return super().snapshot()
-
-
-def summing(engine: Any = Summing, **given: Any) -> EngineModel:
-    """Return a model of one of these."""
-    inputs, outputs = {"rate": 1.0, "note": None}, ["total", "given"]
-    settings = {"name": "sum", "inputs": inputs, "outputs": outputs, "stoptime": 50.0} | given
-    return EngineModel(engine=engine, **settings)
-
-
-def catalogue_with(model: EngineModel, **scenarios: Any) -> Catalogue:
-    """Return a catalogue of one manager, ``sum``."""
-    made = Catalogue()
-    made.register_model(model, scenario_manager="sum", scenario={"base": {}, **scenarios})
-    return made
-
-
-def new(**given: Any) -> NewSession:
-    """Return a request for a session on the scenario ``base``."""
-    settings: dict[str, Any] = {"scenarios": {"sum": ["base"]}, "outputs": ["total"], "seed": 1}
-    return NewSession(**settings | given)
-
-
-def engine_processes() -> list[int]:
-    """Return the processes of engines below this one, without their guards."""
-    commands = {pid: content(f"/proc/{pid}/cmdline") for pid in descendants(os.getpid())}
-    return [pid for pid, it in commands.items() if b"engine_process" in it and b"guard.py" not in it]

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.any_engines import Reading, Summing, catalogue_with, new, summing
+from tests.support.any_engines import Reading, Summing
+from tests.support.engine_models import catalogue_with, new, summing
 from tests.support.mirrored import Inside, run
 
 from perdure.dialects.bptk.external_state import FileAdapter

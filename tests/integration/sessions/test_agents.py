@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import DEFINITION, Person, Town, town_catalogue
 from tests.support.counting_agents import CountingTown
+from tests.support.engine_models import engine_processes
 from tests.support.odd_agents import (
     STUCK_AT,
     KillingTown,

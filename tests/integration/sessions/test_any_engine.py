@@ -10,18 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.any_engines import (
-    Dying,
-    Reading,
-    Refusing,
-    Sealed,
-    Stuck,
-    Summing,
-    catalogue_with,
-    engine_processes,
-    new,
-    summing,
-)
+from tests.support.any_engines import Dying, Reading, Refusing, Sealed, Stuck, Summing
+from tests.support.engine_models import catalogue_with, engine_processes, new, summing
 from tests.support.small import sessions_on
 
 from perdure.drivers.kept_parts import KEPT

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.any_engines import Summing, catalogue_with, new, summing
+from tests.support.any_engines import Summing
+from tests.support.engine_models import catalogue_with, new, summing
 
 from perdure import numerics
 from perdure.drivers.session_requests import ForkSession, StepRequest

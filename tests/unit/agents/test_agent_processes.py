@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from structlog.testing import capture_logs
-from tests.support.any_engines import engine_processes
 from tests.support.bptk_agents import Town
+from tests.support.engine_models import engine_processes
 
 from perdure.bptk import DataCollector, SimultaneousScheduler
 from perdure.dialects.bptk.agent_query import AgentQuery, series_of

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.any_engines import Dying, Sealed, Summing, catalogue_with, summing
+from tests.support.any_engines import Dying, Sealed, Summing
+from tests.support.engine_models import catalogue_with, summing
 from tests.support.small import bath
 
 from perdure.cli.models import load_catalogue
@@ -196,7 +197,7 @@ def test_it_is_registered_as_models_are(tmp_path: Path, monkeypatch: pytest.Monk
     assert "keeps the model that it was first registered with" in catalogue.manager("smSum").problems[0]
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "sum.py").write_text(
-        "from tests.support.any_engines import summing\nmodel = summing(name='of a file')\n"
+        "from tests.support.engine_models import summing\nmodel = summing(name='of a file')\n"
     )
     (tmp_path / "scenarios").mkdir()
     definition = {"m": {"model": "models/sum", "base_constants": {"rate": 4.0}, "scenarios": {"s": {}}}}
@@ -206,7 +207,7 @@ def test_it_is_registered_as_models_are(tmp_path: Path, monkeypatch: pytest.Monk
     assert loaded.scenario("m", "s").config([], seed=0)["inputs"] == {"rate": 4.0}
     module = tmp_path / "served_models.py"
     module.write_text(
-        "from tests.support.any_engines import summing\nmodels = [summing(name='a'), summing(name='b')]\n"
+        "from tests.support.engine_models import summing\nmodels = [summing(name='a'), summing(name='b')]\n"
     )
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert list(load_catalogue(f"{module}:models").managers) == ["smA", "smB"]
