@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from perdure.drivers import computed_by
 from perdure.drivers.computed_by import ComputedBy
 from perdure.drivers.experiments import requirements
 from perdure.drivers.experiments.configuration import EngineConfiguration
@@ -36,7 +35,7 @@ def test_a_spec_of_a_released_version_needs_nothing() -> None:
 
 def test_a_new_run_needs_what_its_host_has_in_any_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert needs(SPEC) == '{"packages":{"msgspec":""}}'
-    monkeypatch.setattr(computed_by, "version", lambda name: "99.0")
+    monkeypatch.setattr(metadata, "version", lambda name: "99.0")
     assert lacks('{"packages":{"msgspec":""}}') == ""
 
 
@@ -46,7 +45,7 @@ def test_a_run_that_has_begun_needs_the_same_versions(monkeypatch: pytest.Monkey
     assert lacks(begun) == ""
     monkeypatch.setattr(requirements, "python_version", lambda: "4.0")
     assert "this server has Python 4.0" in lacks(begun)
-    monkeypatch.setattr(computed_by, "version", lambda name: "99.0")
+    monkeypatch.setattr(metadata, "version", lambda name: "99.0")
     assert "this server has msgspec 99.0, numpy 99.0, Python 4.0" in lacks(begun)
 
 
