@@ -161,9 +161,12 @@ def test_commands_fail_if_another_task_of_the_writer_does(url: str, monkeypatch:
         first, second = store.submit(step(0)), store.submit(step(1))
         with psycopg.connect(url, autocommit=True) as watch:
             until(lambda: watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
-        fail.set()
-        assert isinstance(first.exception(WAIT), StoreUnavailable)
-        assert isinstance(second.exception(WAIT), StoreUnavailable)
+            fail.set()
+            assert isinstance(first.exception(WAIT), StoreUnavailable)
+            assert isinstance(second.exception(WAIT), StoreUnavailable)
+            # What is at the database already could still commit once it has the lock; here it must not.
+            watch.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
+            until(lambda: not watch.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone())
         other.rollback()
         assert store.submit(step(0)).result(WAIT).steps == (a_step(1),)
 

@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,18 @@ def made() -> Iterator[Any]:
 def test_the_ways_to_import_work(program: str) -> None:
     ended = run_program(program)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from perdure.bptk.externalstateadapter import FileAdapter",
+        "from perdure.bptk.sddsl import Module",
+        "from perdure.bptk.modeling import Model, Agent",
+    ],
+)
+def test_a_module_may_be_the_first_that_a_new_interpreter_imports(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_name_that_is_nowhere_is_an_import_error() -> None:
