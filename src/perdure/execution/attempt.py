@@ -52,7 +52,7 @@ class Happened(Enum):
 
 Event: TypeAlias = DesiredState | FromChild | End | Exception | Happened | None
 """An event: the current desired state, a message of the child, its end, or an error of a job of the attempt.
-None means that `Attempt.deadline` has been reached."""
+None means that `Attempt.deadline` has been reached. Steps and lines are no events; see `Attempt.heard`."""
 
 
 class Action(Enum):

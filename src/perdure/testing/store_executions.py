@@ -1,7 +1,8 @@
 """The conformance suite of stores: executions, the reports on them, and their end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 from perdure.errors import Fenced, Invalid, NotExecuted, ResultBytesExceeded, RunFinished, RunNotFound
 from perdure.lifecycle import DesiredState, Outcome, RunStatus
 from perdure.run import Change, Execution
+from perdure.stores.base import Store
 from perdure.stores.commands import (
     Append,
     ChangeRun,
@@ -80,18 +82,7 @@ class ExecutionConformance(StoreOpening):
     def test_a_run_without_an_execution_says_so(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             created(store)
-            calls: list[Callable[[], Any]] = [
-                lambda: store.execution("run"),
-                lambda: commit(store, Lease("run", "w", LONG)),
-                lambda: commit(store, Renew("run", 1, LONG)),
-                lambda: commit(store, Report("run", 1)),
-                lambda: commit(store, CutLines("run", 1, None)),
-                lambda: commit(store, Finish("run", 1, a_change())),
-                lambda: commit(store, Release("run", 1)),
-                lambda: commit(store, SetDesiredState("run", DesiredState.STOPPED)),
-                lambda: commit(store, Settle("run")),
-            ]
-            for call in calls:
+            for call in _uses_of_an_execution(store, "run"):
                 with raised(NotExecuted) as errors:
                     call()
                 assert errors[0].values == {"run": "run", "kind": "session"}
@@ -101,18 +92,8 @@ class ExecutionConformance(StoreOpening):
     def test_every_method_names_an_execution_that_is_not_there(self, tmp_path: Path) -> None:
         with self.opened(tmp_path) as store:
             queued(store, "other")
-            calls: list[Callable[[], Any]] = [
-                lambda: store.execution("no"),
-                lambda: commit(store, Lease("no", "w", LONG)),
-                lambda: commit(store, Renew("no", 5, LONG)),
-                lambda: commit(store, Report("no", 5)),
-                lambda: commit(store, CutLines("no", 5, None)),
-                lambda: commit(store, Finish("no", 5, a_change())),
-                lambda: commit(store, Release("no", 5)),
-                lambda: commit(store, SetDesiredState("no", DesiredState.STOPPED)),
-                lambda: commit(store, Settle("no")),
-                lambda: store.log_lines("no"),
-            ]
+            more = partial(store.log_lines, "no")
+            calls: list[Callable[[], Any]] = [*_uses_of_an_execution(store, "no"), more]
             for call in calls:
                 with raised(RunNotFound) as errors:
                     call()
@@ -339,3 +320,18 @@ class ExecutionConformance(StoreOpening):
             made = store.execution("fork")
             assert (made.desired, made.attempt, made.fence) == (DesiredState.PAUSED, 0, 0)
             assert commit(store, Lease("fork", "w", LONG)).attempt == 1
+
+
+def _uses_of_an_execution(store: Store, run_id: str) -> Sequence[Callable[[], Any]]:
+    """Return calls of all that reads or writes the execution of a run."""
+    commands: list[Command[Any]] = [
+        Lease(run_id, "w", LONG),
+        Renew(run_id, 1, LONG),
+        Report(run_id, 1),
+        CutLines(run_id, 1, None),
+        Finish(run_id, 1, a_change()),
+        Release(run_id, 1),
+        SetDesiredState(run_id, DesiredState.STOPPED),
+        Settle(run_id),
+    ]
+    return partial(store.execution, run_id), *(partial(commit, store, command) for command in commands)

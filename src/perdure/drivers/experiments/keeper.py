@@ -79,7 +79,7 @@ class Keeper(Protocol):
 
 
 def control_of(keeper: Keeper) -> Control:
-    """Return at once what is wanted of a simulation; asked between any two steps."""
+    """Return what a simulation should do next; never waits, since it is called before each step."""
     if keeper.stopping:
         return Control.STOPPING
     if keeper.preempted:
