@@ -231,20 +231,24 @@ def test_a_stream_that_another_server_steps_into_ends_without_a_gap(make: Make) 
         made: str = one.post("/start-instance").get_json()["instance_uuid"]
         assert one.post(f"/{made}/begin-session", json=BEGIN).status_code == 200
         stream = threads.submit(one.post, f"/{made}/stream-steps")
-        stepped = []
-        while not stream.done():
-            answer = two.post(f"/{made}/run-step")
-            if answer.status_code == 200:
-                stepped += [float(time) for time in answer.get_json()["bath"]["base"]["water"]]
-                break
-        streamed = [
-            float(time)
-            for chunk in json.JSONDecoder().raw_decode(_closed(stream.result().text))[0]
-            if "bath" in chunk
-            for time in chunk["bath"]["base"]["water"]
-        ]
-        assert streamed == [float(time) for time in range(len(streamed))]
-        assert sorted({*streamed, *stepped}) == times(two, made)
+        try:
+            until(lambda: "bath" in two.get(f"/{made}/session-results").get_json())  # the stream has begun
+            stepped = []
+            while not stream.done():
+                answer = two.post(f"/{made}/run-step")
+                if answer.status_code == 200:
+                    stepped += [float(time) for time in answer.get_json()["bath"]["base"]["water"]]
+                    break
+            streamed = [
+                float(time)
+                for chunk in json.JSONDecoder().raw_decode(_closed(stream.result().text))[0]
+                if "bath" in chunk
+                for time in chunk["bath"]["base"]["water"]
+            ]
+            assert streamed == [float(time) for time in range(len(streamed))]
+            assert sorted({*streamed, *stepped}) == times(two, made)
+        finally:
+            two.post(f"/{made}/stop-instance")  # ends the stream, which has many steps before it
 
 
 def _closed(text: str) -> str:
